@@ -1,0 +1,1 @@
+"""What the embedded AWS adds to moto, one module a service."""
