@@ -1,0 +1,81 @@
+"""What the tests share: a valid environment of a build, a client of boto3 whose answers the test writes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
+
+ROOT = Path(__file__).resolve().parent.parent
+ACCOUNT = "111111111111"
+STAGING_ACCOUNT = "222222222222"
+PROD_ACCOUNT = "333333333333"
+GROUP = "iris-p-0123456789ab"
+GROUP_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package-group/{GROUP}"
+PACKAGE_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/{GROUP}/7"
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test may reach AWS, whatever the machine it runs on is signed in to."""
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "none",
+        "AWS_SECRET_ACCESS_KEY": "none",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "no-credentials"),
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    return {
+        "SAGEMAKER_PROJECT_NAME": "iris",
+        "SAGEMAKER_PROJECT_ID": "p-0123456789ab",
+        "SOURCE_MODEL_PACKAGE_GROUP_NAME": GROUP,
+        "SAGEMAKER_EXECUTION_ROLE_STAGING_NAME": "seed/model",
+        "SAGEMAKER_EXECUTION_ROLE_PROD_NAME": "/seed/model-prod",
+        "ACCOUNT_STAGING_ID": STAGING_ACCOUNT,
+        "ACCOUNT_PROD_ID": PROD_ACCOUNT,
+        "AWS_REGION": "eu-west-1",
+    }
+
+
+Stub = Callable[[str], tuple[Any, Stubber]]
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """Return a function that makes a client and its stubber, which also checks every request against the API.
+
+    At the end of the test every answer that was prepared must have been asked for.
+    """
+    made: list[Stubber] = []
+
+    def make(service: str = "sagemaker") -> tuple[Any, Stubber]:
+        client = boto3.client(service, region_name="eu-west-1")  # type: ignore[call-overload]
+        stubber = Stubber(client)
+        stubber.activate()
+        made.append(stubber)
+        return client, stubber
+
+    yield make
+    for stubber in made:
+        stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return a copy of what a build reads, free to be changed."""
+    for name in ("cfn-sm-endpoint-template.yml", "staging-config-template.json", "prod-config-template.json"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path

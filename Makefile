@@ -1,0 +1,51 @@
+# Everything runs in .venv, which the locked environment fills: nothing is installed elsewhere.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
+export UV_PYTHON_DOWNLOADS := never
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help install rehearse test test-fast lint format benchmark clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# A virtual environment without pip in it, because Debian ships the two in separate packages.
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@echo "installing the locked environment into .venv"
+	@$(PYTHON) -m venv --without-pip .venv
+	@$(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): pyproject.toml uv.lock | $(BIN)/uv
+	@$(BIN)/uv sync --locked --all-extras --quiet
+	@touch $(READY)
+
+install: $(READY) ## install the locked environment
+
+rehearse: $(READY) ## render the default answers, publish to the embedded AWS, and prove the result
+	@$(BIN)/sagemaker-seed rehearse --output build
+
+test: lint ## everything that CI checks
+	@$(BIN)/pytest -n 2
+
+test-fast: $(READY) ## the tests that take less than a minute
+	@$(BIN)/pytest -n 2 -m "not slow"
+
+lint: $(READY) ## style, types and CloudFormation templates
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/cfn-lint product/cloudformation/*.yaml
+
+format: $(READY) ## put the code into shape
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+benchmark: $(READY) ## what the project promises about speed, measured
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
+
+clean: ## remove what was built, and the environment
+	rm -rf build .venv .pytest_cache .mypy_cache .ruff_cache

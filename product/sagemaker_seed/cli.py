@@ -1,0 +1,150 @@
+"""The command `sagemaker-seed`: reads options and the environment, calls the other modules, prints what they say.
+
+Everything heavy is imported by the command that needs it, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from . import bundle as bundles
+from .answers import Seed, read_seed
+from .console import Console
+from .errors import BadInput, SeedError
+
+if TYPE_CHECKING:
+    from .publish.clients import Clients
+
+_COMMON = argparse.ArgumentParser(add_help=False)
+_COMMON.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
+
+_SEED = argparse.ArgumentParser(add_help=False)
+_SEED.add_argument(
+    "seed", nargs="?", type=Path, default=Path(), metavar="SEED", help="the rendered seed repository (default: here)"
+)
+
+_EXIT_CODES = "exit codes: 0 done (also: nothing to do), 1 the act failed, 2 wrong use or bad input"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("sagemaker-seed", description=__doc__.splitlines()[0], epilog=_EXIT_CODES)
+    parser.description = "Bundle, publish and rehearse SageMaker seed repositories."
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, act: Any, summary: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        made = commands.add_parser(
+            name, help=summary, description=summary, epilog=_EXIT_CODES, parents=[*parents, _COMMON]
+        )
+        made.set_defaults(act=act)
+        return made
+
+    bundle = command("bundle", _bundle, "Pack a seed repository into a deterministic zip.", _SEED)
+    bundle.add_argument(
+        "-o", "--output", type=Path, help="where to write the zip (default: SEED/dist/<slug>-<digest>.zip)"
+    )
+
+    publish = command(
+        "publish", _publish, "Register a seed repository as a version of its Service Catalog product.", _SEED
+    )
+    publish.add_argument("--to", choices=("aws", "embedded"), help="where to publish (default: the answer publish_to)")
+    publish.add_argument("--plan", action="store_true", help="show what would be written, and write nothing")
+    publish.add_argument("--bucket", help="seed bucket of catalog.yaml (default: the answer seed_bucket)")
+    publish.add_argument("--region", help="region to register in (default: the answer aws_region)")
+    publish.add_argument("--profile", help="profile of the AWS configuration to use")
+    publish.add_argument(
+        "--portfolio-id", help="portfolio to publish to (default: the one that the seed bucket's tag names)"
+    )
+    publish.add_argument(
+        "--launch-role-arn", help="role that launches (default: the one that the seed bucket's tag names)"
+    )
+
+    rehearse = command(
+        "rehearse", _rehearse, "Render, bundle and publish against the embedded AWS, and prove the result."
+    )
+    rehearse.add_argument(
+        "seed", nargs="?", type=Path, metavar="SEED", help="a rendered seed repository (default: render one)"
+    )
+    rehearse.add_argument(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="an answer to render with (default: the template's own)",
+    )
+    rehearse.add_argument(
+        "-o", "--output", type=Path, default=Path("build"), help="folder to render into (default: build)"
+    )
+    return parser
+
+
+def _bundle(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    seed = read_seed(options.seed)
+    packed = bundles.pack(options.seed)
+    path = bundles.write(packed, options.output or options.seed / "dist" / bundles.file_name(seed.slug, packed))
+    console.say(f"{path}: {len(packed.files)} files, {packed.size:,} bytes, sha256 {packed.digest}")
+    return {"path": str(path), "digest": packed.digest, "size": packed.size, "files": list(packed.files)}
+
+
+def _publish(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    seed = read_seed(options.seed)
+    where = options.to or seed.answers["publish_to"]
+    if where == "embedded":
+        from .rehearsal import publishing
+
+        return publishing.publish(seed, options.region or seed.answers["aws_region"], console, plan_only=options.plan)
+    if where != "aws":
+        raise BadInput("publish: the answer publish_to is nowhere; give --to aws or --to embedded")
+    from .publish.clients import connect
+
+    clients = connect(options.region or seed.answers["aws_region"], options.profile)
+    return _publish_with(clients, seed, options, console)
+
+
+def _publish_with(clients: Clients, seed: Seed, options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from .publish.flow import publish
+
+    return publish(
+        clients,
+        seed,
+        console,
+        bucket=options.bucket or seed.answers["seed_bucket"],
+        portfolio_id=options.portfolio_id,
+        launch_role_arn=options.launch_role_arn,
+        plan_only=options.plan,
+    )
+
+
+def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from .rehearsal import road
+
+    return road.walk(options.seed, options.answer, options.output, console)
+
+
+def publish_to(where: str, project: Path) -> None:
+    """What the hook calls: publishes a rendered repository, raising what went wrong."""
+    options = _parser().parse_args(["publish", str(project), "--to", where])
+    options.act(options, Console())
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(argv)
+    console = Console(json=options.json)
+    try:
+        console.result(options.act(options, console))
+    except SeedError as error:
+        console.fail(tuple(str(error).splitlines()))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.fail(("interrupted; run the same command again, it goes on where it stopped",))
+        return 1
+    return 0
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))

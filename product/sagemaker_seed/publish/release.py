@@ -1,0 +1,139 @@
+"""What is published: the seed code and the product template that launches it, and the name of the version.
+
+Pure: it makes bytes and names, and touches neither AWS nor the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from ..answers import Seed
+from ..bundle import Bundle
+from ..errors import BadInput
+
+MAX_TEMPLATE_BYTES = 1024**2  # of a template that CloudFormation reads by URL
+
+# The object tag by which a launch role may read an object (an IAM condition of every launch role for SageMaker
+# projects), and its form in the Tagging header of PutObject.
+OBJECT_TAG = {"Key": "servicecatalog:provisioning", "Value": "true"}
+OBJECT_TAGGING = "servicecatalog%3Aprovisioning=true"
+
+# The values of the product template's mapping `Seed` that stand for what publishing decides.
+PLACEHOLDERS = {
+    "unbound-seed-bucket": "bucket",
+    "unbound-seed-key": "key",
+    "unbound-project": "project",
+    "unbound-team": "team",
+    "unbound-version": "version",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An object in the seed bucket, under a key that holds the SHA-256 of its content."""
+
+    what: str
+    key: str
+    content: bytes
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """A version of a product before it is registered: what it launches, and the template that launches it."""
+
+    seed: Seed
+    bucket: str
+    version: str
+    digest: str
+    code: Artifact
+    template: Artifact
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (``!Sub`` and the like) as plain values."""
+
+
+def _short_form(loader: _Loader, _suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - YAML has three kinds of nodes
+    return loader.construct_mapping(node, deep=True)
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+def read_template(text: str, name: str) -> dict[str, Any]:
+    """The content of a CloudFormation template, its short forms as plain values.
+
+    Raises:
+        BadInput: it is no YAML, or no template.
+    """
+    try:
+        content = yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader with constructors for plain values
+    except yaml.YAMLError as error:
+        raise BadInput(f"{name}: is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("Resources"), dict):
+        raise BadInput(f"{name}: is no CloudFormation template (it has no Resources)")
+    return content
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _bind(source: str, values: dict[str, str], name: str) -> str:
+    for placeholder, value in values.items():
+        count = source.count(placeholder)
+        if count != 1:
+            raise BadInput(f"{name}: must hold the placeholder {placeholder} exactly once, has it {count} times")
+        source = source.replace(placeholder, json.dumps(value, ensure_ascii=False))
+    return source
+
+
+def make(seed: Seed, bundle: Bundle, template: str, bucket: str, name: str = "project.yaml") -> Release:
+    """The release of a bundle: its keys, the template with the mapping ``Seed`` bound, and the version's name.
+
+    The version's digest covers the seed code and the product template, so that a change of either is a new
+    version; it does not cover the bucket, so that the same release has the same name in every region.
+
+    Args:
+        template: the text of the product template, with each of ``PLACEHOLDERS`` once.
+
+    Raises:
+        BadInput: the template does not parse, is too large, or lacks a placeholder.
+    """
+    digest = _sha256(f"{bundle.digest}\n{_sha256(template.encode())}\n".encode())
+    values = {
+        "bucket": bucket,
+        "key": f"seed-code/{seed.slug}/{bundle.digest}.zip",
+        "project": seed.slug,
+        "team": seed.answers["team"],
+        "version": f"{seed.template_version}-{digest[:12]}",
+    }
+    bound = _bind(template, {placeholder: values[what] for placeholder, what in PLACEHOLDERS.items()}, name)
+    read_template(bound, name)
+    content = bound.encode()
+    if len(content) > MAX_TEMPLATE_BYTES:
+        raise BadInput(f"{name}: is {len(content):,} bytes; CloudFormation reads at most {MAX_TEMPLATE_BYTES:,} by URL")
+    return Release(
+        seed,
+        bucket,
+        values["version"],
+        digest,
+        Artifact("seed code", values["key"], bundle.content, "application/zip"),
+        Artifact(
+            "product template",
+            f"product-templates/{seed.slug}/{_sha256(content)}.yaml",
+            content,
+            "application/yaml",
+        ),
+    )

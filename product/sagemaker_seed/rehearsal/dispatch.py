@@ -1,0 +1,149 @@
+"""Sends each request to the one who answers it: a service of our own, or moto; and keeps the journal of calls.
+
+Every answer that leaves here is AWS-shaped. What nobody implements is an error that names it, and so is what breaks.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.test import run_wsgi_app
+
+from .embedded import JOURNAL_PATH, Call
+from .services import cloudformation, pretence, s3, servicecatalog, sts
+from .services.service import Service
+from .wire import AwsError, Request, Response, not_implemented
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+def own_services() -> dict[str, Service]:
+    """What is ours, by botocore's name of the service; with state of its own for each server."""
+    services = [cloudformation.service(), s3.service(), servicecatalog.service(), sts.service(), *pretence.services()]
+    return {service.name: service for service in services}
+
+
+class Application:
+    """The WSGI application of one embedded AWS."""
+
+    def __init__(self) -> None:
+        self._services = own_services()
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._journal: list[Call] = []
+        self._journal_lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Answers one HTTP request."""
+        response = self._journal_page() if environ["PATH_INFO"] == JOURNAL_PATH else self._aws(environ)
+        headers = [(k, v) for k, v in response.headers if k.lower() != "content-length" or not response.body]
+        if response.body:
+            headers.append(("Content-Length", str(len(response.body))))
+        start_response(f"{response.status} ", headers)
+        return [response.body]
+
+    def _journal_page(self) -> Response:
+        with self._journal_lock:
+            calls = [asdict(call) for call in self._journal]
+        return Response(200, [("Content-Type", "application/json")], json.dumps(calls).encode())
+
+    def _aws(self, environ: dict[str, Any]) -> Response:
+        request = _whole(environ)
+        account = ""
+        try:
+            account = request.caller.account
+            response = self._answered(request, environ)
+        except AwsError as error:
+            response = request.answer(error)
+        except NotImplementedError as error:
+            response = request.answer(not_implemented(request.service, request.operation, f"({error})"))
+        except Exception as error:  # the last resort: whatever broke, the caller must get an AWS error that says so
+            traceback.print_exc()
+            response = request.answer(
+                AwsError(
+                    "InternalFailure",
+                    f"The embedded AWS failed in {request.service}:{request.operation}: {type(error).__name__}: {error}",
+                    500,
+                )
+            )
+        call = Call(request.service, request.operation, account, response.status, request.writes)
+        with self._journal_lock:  # before the answer is sent: who has the answer can read of it
+            self._journal.append(call)
+        print(f"{call.account} {call.service}:{call.operation} {call.status}", file=sys.stderr, flush=True)
+        return response
+
+    def _answered(self, request: Request, environ: dict[str, Any]) -> Response:
+        service = self._services.get(request.service)
+        if service is None:
+            return self._by_moto(request, environ)
+        operation = service.operations.get(request.operation)
+        if operation is not None:
+            return request.answer(operation(request))
+        if service.complete:
+            raise not_implemented(request.service, request.operation)
+        with service.guard(request):
+            return self._by_moto(request, environ)
+
+    def _by_moto(self, request: Request, environ: dict[str, Any]) -> Response:
+        # moto's own way to say whose state a request is about; it reads account ids from 20-character keys alone.
+        if request.caller.account:
+            environ["HTTP_X_MOTO_ACCOUNT_ID"] = request.caller.account
+        if environ["PATH_INFO"].startswith("/moto-api"):
+            raise not_implemented("moto", "its control API", "It could reset what this server holds.")
+        environ["wsgi.input"] = io.BytesIO(request.body)
+        host = self._moto.infer_service_region_host(environ, environ["PATH_INFO"])
+        if host is not None and self._moto.get_backend_for_host(host) is None:
+            raise not_implemented(request.service, request.operation)
+        chunks, status, headers = run_wsgi_app(self._moto, environ, buffered=True)
+        response = Response(int(status.split()[0]), list(headers), b"".join(chunks))
+        if _is_nobodys(request, response):
+            raise not_implemented(request.service, request.operation)
+        return response
+
+
+def _is_nobodys(request: Request, response: Response) -> bool:
+    """Whether moto had no handler: a page for people from its web framework, or an empty 404 where a protocol has none."""
+    if response.status == 404 and not response.body:
+        return request.protocol in {"json", "query"}
+    return response.status >= 400 and response.body[:100].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
+def _whole(environ: dict[str, Any]) -> Request:
+    """The request with its body read, so that it can be looked at and passed on, and no lock waits for a slow sender."""
+    stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
+    if environ.pop("HTTP_TRANSFER_ENCODING", "") == "chunked":
+        body = stream.read()
+    else:
+        body = stream.read(int(length)) if length else b""
+    environ["CONTENT_LENGTH"] = str(len(body))
+    environ["wsgi.input"] = io.BytesIO(body)
+    request = Request(environ, body)
+    request.http.get_data(cache=True, parse_form_data=False)
+    return request
+
+
+class _Handler(MotoRequestHandler):
+    """moto's handler of a connection, without a line in the log that says less than the journal's."""
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Logs nothing: the application does."""
+
+
+def serve(application: Application, listener: socket.socket) -> BaseWSGIServer:
+    """A threaded server on the bound socket; call its ``serve_forever``."""
+    host, port = listener.getsockname()
+    listener.listen(128)
+    return make_server(host, port, application, threaded=True, request_handler=_Handler, fd=listener.detach())

@@ -1,0 +1,298 @@
+"""What an HTTP request to AWS says (service, operation, caller, parameters), and answers in the service's own protocol.
+
+Knows AWS's protocols through botocore's service models and moto's parsers and serializers; knows no service's behaviour.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from botocore.exceptions import UnknownServiceError
+from moto.core.exceptions import ServiceException
+from moto.core.model import OperationModel
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.request import determine_request_protocol
+from moto.core.routing import get_service_router
+from moto.core.serialize import XFormedAttributePicker, get_serializer_class
+from moto.core.utils import get_service_model
+from moto.iam.models import iam_backends
+from moto.moto_server.werkzeug_app import BackendRequest
+from moto.utilities.utils import get_partition
+from werkzeug.exceptions import HTTPException
+
+from .embedded import EXPIRED_KEY
+
+# Signing names that are not the service's own name in botocore, or that several services share; the first that knows the request.
+SERVICES_OF_SIGNING_NAME = {
+    "elasticloadbalancing": ("elbv2", "elb"),
+    "monitoring": ("cloudwatch",),
+    "s3": ("s3", "s3control"),
+    "sagemaker": (
+        "sagemaker",
+        "sagemaker-runtime",
+        "sagemaker-metrics",
+        "sagemaker-featurestore-runtime",
+    ),
+    "servicecatalog": ("servicecatalog", "servicecatalog-appregistry"),
+    "states": ("stepfunctions",),
+}
+READ_VERBS = re.compile(
+    r"(AssumeRole|BatchGet|BatchDescribe|Check|Decode|Describe|Detect|Download|Estimate|Filter|Get|Head|List|Lookup|Preview|Query|"
+    r"Scan|Search|Select|Simulate|Test|Validate|Verify)(?![a-z])"
+)
+READ_METHODS = {"GET", "HEAD", "OPTIONS"}
+CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d+/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
+SIGNATURE_V2 = re.compile(r"^AWS (?P<key>[^:]+):")
+ACCOUNT_KEY = re.compile(r"\d{12}")
+
+# How each protocol says that a caller is not let in: code and HTTP status.
+REFUSALS = {
+    "expired": {
+        "json": ("ExpiredTokenException", 400),
+        "rest-json": ("ExpiredTokenException", 403),
+        "query": ("ExpiredToken", 403),
+        "ec2": ("RequestExpired", 400),
+        "rest-xml": ("ExpiredToken", 400),
+    },
+    "unknown": {
+        "json": ("UnrecognizedClientException", 400),
+        "rest-json": ("UnrecognizedClientException", 403),
+        "query": ("InvalidClientTokenId", 403),
+        "ec2": ("AuthFailure", 401),
+        "rest-xml": ("InvalidAccessKeyId", 403),
+    },
+    "unsigned": {
+        "json": ("MissingAuthenticationTokenException", 400),
+        "rest-json": ("MissingAuthenticationTokenException", 403),
+        "query": ("MissingAuthenticationToken", 403),
+        "ec2": ("AuthFailure", 401),
+        "rest-xml": ("AccessDenied", 403),
+    },
+}
+REFUSAL_MESSAGES = {
+    "expired": "The security token included in the request is expired.",
+    "unknown": "The security token included in the request is invalid: the embedded AWS knows account ids of twelve digits, and the "
+    "keys that it issued.",
+    "unsigned": "The request carries no credentials.",
+}
+
+
+class AwsError(ServiceException):
+    """An answer that is an error: AWS's code for it, a message for a person, and the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(code, message)
+        self.status = status
+
+
+def not_implemented(service: str, operation: str, why: str = "") -> AwsError:
+    """The error for what is not there: a 4xx that no SDK retries, naming service and operation."""
+    reason = f" {why}" if why else ""
+    return AwsError(
+        "NotImplementedByEmbeddedAws", f"The embedded AWS does not implement {service}:{operation}.{reason}", 400
+    )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls: twelve digits, and the ARN of the role, user or account root. ``account`` is empty for an unsigned request."""
+
+    account: str
+    arn: str
+
+    @property
+    def is_account(self) -> bool:
+        """Whether the credentials are the account's own rather than a role's or a user's."""
+        return self.arn.endswith(":root")
+
+
+@dataclass(frozen=True)
+class Response:
+    """An HTTP answer, whole."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+class Request:
+    """One request, as AWS would understand it. Everything but the raw request is worked out when first asked for."""
+
+    def __init__(self, environ: dict[str, Any], body: bytes) -> None:
+        self.http = BackendRequest(environ)
+        self.body = body
+        self._credential = self._find_credential()
+
+    def _find_credential(self) -> dict[str, str]:
+        """Access key id, region and signing name; an empty dict for an unsigned request."""
+        authorization = self.http.headers.get("Authorization", "")
+        query = self.http.args
+        if found := CREDENTIAL.search(authorization) or CREDENTIAL.search(
+            f"Credential={query.get('X-Amz-Credential', '')}"
+        ):
+            return found.groupdict()
+        # Signature version 2 lives on in S3 URLs that boto3 presigns by default.
+        if (found := SIGNATURE_V2.match(authorization)) or "AWSAccessKeyId" in query:
+            key = found["key"] if found else query["AWSAccessKeyId"]
+            return {"key": key, "region": "us-east-1", "service": "s3"}
+        return {}
+
+    @property
+    def signing_name(self) -> str:
+        """The service in the credential scope; unsigned requests are S3's, the only ones that AWS answers of those served here."""
+        return self._credential.get("service", "s3")
+
+    @property
+    def access_key(self) -> str:
+        """The access key id; empty for an unsigned request."""
+        return self._credential.get("key", "")
+
+    @property
+    def region(self) -> str:
+        """The region that the request was signed for."""
+        return self._credential.get("region") or "us-east-1"
+
+    @property
+    def partition(self) -> str:
+        """The AWS partition of the region, as in an ARN."""
+        return str(get_partition(self.region))
+
+    @cached_property
+    def _matched(self) -> tuple[str, str, dict[str, Any]]:
+        """Service, operation and the parameters in the path."""
+        services = SERVICES_OF_SIGNING_NAME.get(self.signing_name, (self.signing_name,))
+        if target := self.http.headers.get("X-Amz-Target"):
+            return services[0], target.rpartition(".")[2], {}
+        if services[0] != "s3" and (action := self.http.form.get("Action") or self.http.args.get("Action")):
+            return services[0], action, {}
+        for service in services:
+            try:
+                operation, parameters = get_service_router(service).match(self.http)
+            except (HTTPException, UnknownServiceError, NotImplementedError):
+                continue
+            return service, operation.name, parameters
+        return services[0], f"{self.http.method} {self.http.path}", {}
+
+    @property
+    def service(self) -> str:
+        """botocore's name of the service."""
+        return self._matched[0]
+
+    @property
+    def operation(self) -> str:
+        """The API's name of the operation; method and path where no operation of the service matches."""
+        return self._matched[1]
+
+    @property
+    def path_parameters(self) -> dict[str, Any]:
+        """Parameters that the URL's path carries, by their names in the API (``Bucket``, ``Key``), decoded."""
+        return self._matched[2]
+
+    @property
+    def writes(self) -> bool:
+        """Whether the operation changes something, going by its verb (for S3, by its HTTP method)."""
+        if self.service == "s3" or " " in self.operation:
+            return self.http.method not in READ_METHODS
+        return READ_VERBS.match(self.operation) is None
+
+    @cached_property
+    def protocol(self) -> str:
+        """The AWS protocol that the request speaks: ``json``, ``rest-json``, ``query``, ``ec2`` or ``rest-xml``."""
+        try:
+            protocol = str(determine_request_protocol(self._model, self.http.content_type))
+        except (UnknownServiceError, NotImplementedError):
+            protocol = ""
+        if protocol in PROTOCOL_PARSERS:
+            return protocol
+        return "query" if "Action" in self.http.form else "json"
+
+    @property
+    def _model(self) -> Any:
+        return get_service_model(self.service)
+
+    @cached_property
+    def operation_model(self) -> Any:
+        """moto's model of the operation; of no operation in particular where the service has none of this name."""
+        try:
+            return self._model.operation_model(self.operation)
+        except KeyError:
+            return OperationModel({}, self._model)
+
+    @cached_property
+    def caller(self) -> Caller:
+        """Whom the credentials stand for.
+
+        Raises:
+            AwsError: they are expired or unknown. An unsigned request is S3's to judge, and refused elsewhere.
+        """
+        key = self.access_key
+        if ACCOUNT_KEY.fullmatch(key):
+            return Caller(key, f"arn:{self.partition}:iam::{key}:root")
+        if key == EXPIRED_KEY:
+            raise self._refusal("expired")
+        if not key:
+            if self.service == "s3":
+                return Caller("", "")
+            raise self._refusal("unsigned")
+        for account, partitions in list(iam_backends.items()):
+            issued = partitions[self.partition].access_keys.get(unquote(key))
+            if issued is not None:
+                user = f"arn:{self.partition}:iam::{account}:user/{issued.user_name}"
+                return Caller(str(account), str(issued.role_arn or user))
+        raise self._refusal("unknown")
+
+    def _refusal(self, kind: str) -> AwsError:
+        code, status = REFUSALS[kind][self.protocol]
+        return AwsError(code, REFUSAL_MESSAGES[kind], status)
+
+    def parameters(self) -> dict[str, Any]:
+        """The operation's parameters by their names in the API, of the types in botocore's model.
+
+        Raises:
+            AwsError: the body is not what the protocol says it is.
+        """
+        parser = PROTOCOL_PARSERS[self.protocol](self.operation_model, map_type=dict)
+        try:
+            parsed = parser.parse(
+                {
+                    "method": self.http.method,
+                    "values": self.http.values,
+                    "headers": self.http.headers,
+                    "body": self.body,
+                    "url_path": self.http.path,
+                    "url_params": self.path_parameters,
+                }
+            )
+        except (ValueError, TypeError, AttributeError) as error:
+            raise AwsError("SerializationException", f"The request cannot be read: {error}") from None
+        return {} if parsed is None else dict(parsed)
+
+    def answer(self, result: object) -> Response:
+        """``result`` (a dict in the shape of the operation's output, or an :class:`AwsError`) as the service would write it."""
+        try:
+            serializer = get_serializer_class(self.service, self.protocol)
+            written = serializer(self.operation_model, value_picker=XFormedAttributePicker()).serialize(result)
+        except UnknownServiceError:
+            written = _plain_json(result)
+        status = result.status if isinstance(result, AwsError) else written["status_code"]
+        body = written["body"].encode() if isinstance(written["body"], str) else written["body"]
+        headers = dict(written["headers"])
+        if self.protocol == "json":  # moto writes "text" for services that prefer CBOR
+            headers["Content-Type"] = "application/x-amz-json-1.1"
+        return Response(int(status), list(headers.items()), b"" if self.http.method == "HEAD" else body)
+
+
+def _plain_json(result: object) -> dict[str, Any]:
+    """For a service that botocore does not know either: enough for any SDK to show the error."""
+    if not isinstance(result, AwsError):
+        raise TypeError("only an error can be answered for a service without a model")
+    return {
+        "body": json.dumps({"__type": result.code, "message": result.message}),
+        "headers": {"X-Amzn-Errortype": result.code},
+        "status_code": result.status,
+    }

@@ -1,0 +1,189 @@
+"""What the embedded AWS does not do, it refuses by name in the service's own protocol; and whom it does not know, it keeps out."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sagemaker_seed.rehearsal.embedded import EXPIRED_KEY, EmbeddedAws
+
+REGION = "eu-west-1"
+MINE, OTHER = "111111111111", "222222222222"
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[EmbeddedAws]:
+    with EmbeddedAws(region=REGION) as running:
+        yield running
+
+
+def error_of(call: Callable[[], Any]) -> tuple[str, int, str]:
+    with pytest.raises(ClientError) as refusal:
+        call()
+    response = refusal.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
+
+
+UNIMPLEMENTED = {
+    "ours, JSON": ("servicecatalog", "provision_product", {"ProductId": "prod-x", "ProvisionedProductName": "p"}),
+    "ours, a share that moto would store": (
+        "servicecatalog",
+        "create_portfolio_share",
+        {"PortfolioId": "port-x", "AccountId": OTHER},
+    ),
+    "JSON": ("codecommit", "list_repositories", {}),
+    "query": (
+        "iam",
+        "simulate_principal_policy",
+        {"PolicySourceArn": "arn:aws:iam::111111111111:role/a-role", "ActionNames": ["s3:GetObject"]},
+    ),
+    "query-compatible": ("cloudwatch", "list_managed_insight_rules", {"ResourceARN": "x"}),
+    "EC2": ("ec2", "describe_fleet_history", {"FleetId": "fleet-1", "StartTime": 0}),
+    "REST-JSON": ("glacier", "list_provisioned_capacity", {"accountId": "-"}),
+    "REST-XML": ("route53", "get_account_limit", {"Type": "MAX_ZONES_BY_OWNER"}),
+    "a service that moto does not have": ("braket", "search_devices", {"filters": []}),
+    "S3, read as a listing by moto": ("s3", "get_bucket_request_payment", {"Bucket": "any"}),
+    "S3, written as an object by moto": ("s3", "put_bucket_intelligent_tiering_configuration", None),
+    "a model that is not there": ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b""}),
+    "a pattern that nobody compares": ("events", "test_event_pattern", {"EventPattern": "{}", "Event": "{}"}),
+    "a build that does not run": ("codebuild", "start_build", {"projectName": "p"}),
+    "an execution of nothing": ("codepipeline", "start_pipeline_execution", {"name": "p"}),
+}
+TIERING = {
+    "Bucket": "any",
+    "Id": "i",
+    "IntelligentTieringConfiguration": {
+        "Id": "i",
+        "Status": "Enabled",
+        "Tierings": [{"Days": 90, "AccessTier": "ARCHIVE_ACCESS"}],
+    },
+}
+
+
+@pytest.mark.parametrize("what", UNIMPLEMENTED)
+def test_what_is_not_implemented_is_refused_by_name_and_not_tried_again(aws: EmbeddedAws, what: str) -> None:
+    service, method, parameters = UNIMPLEMENTED[what]
+    client = aws.client(service)
+    operation = client.meta.method_to_api_mapping[method]
+    before = len(aws.calls())
+    arguments: dict[str, Any] = TIERING if parameters is None else parameters  # type: ignore[assignment]
+    code, status, message = error_of(lambda: getattr(client, method)(**arguments))
+    assert (code, status) == ("NotImplementedByEmbeddedAws", 400)
+    assert f"{service}:{operation}" in message
+    calls = aws.calls()[before:]
+    assert [(c.service, c.operation, c.status) for c in calls] == [(service, operation, 400)]
+
+
+def test_what_breaks_inside_is_an_aws_error_that_names_it(aws: EmbeddedAws) -> None:
+    # An event with a pipeline as its rule's target is one that moto 5.2.5 fails on.
+    events = aws.client("events", "444444444444")
+    events.put_rule(Name="r", EventPattern='{"source": ["custom"]}')
+    target = "arn:aws:codepipeline:eu-west-1:444444444444:p"
+    events.put_targets(Rule="r", Targets=[{"Id": "1", "Arn": target}])
+    entry = {"Source": "custom", "DetailType": "d", "Detail": "{}"}
+    code, status, message = error_of(lambda: events.put_events(Entries=[entry]))
+    assert status in {400, 500}
+    assert "events:PutEvents" in message
+    assert "<html" not in message.lower() and "<!doctype" not in message.lower()
+    assert code in {"InternalFailure", "NotImplementedByEmbeddedAws"}
+
+
+def test_a_page_of_motos_control_api_is_refused(aws: EmbeddedAws) -> None:
+    aws.client("servicecatalog").create_portfolio(DisplayName="kept", ProviderName="platform")
+    host, _, port = aws.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("POST", "/moto-api/reset")
+    assert connection.getresponse().status >= 400
+    connection.close()
+    assert aws.client("servicecatalog").list_portfolios()["PortfolioDetails"]
+
+
+EXPIRED = {
+    "s3": ("list_buckets", "ExpiredToken"),
+    "sts": ("get_caller_identity", "ExpiredToken"),
+    "servicecatalog": ("list_portfolios", "ExpiredTokenException"),
+    "sagemaker": ("list_models", "ExpiredTokenException"),
+    "cloudformation": ("list_stacks", "ExpiredToken"),
+}
+
+
+@pytest.mark.parametrize("service", EXPIRED)
+def test_expired_credentials(aws: EmbeddedAws, service: str) -> None:
+    method, expected = EXPIRED[service]
+    code, status, message = error_of(getattr(aws.client(service, EXPIRED_KEY), method))
+    assert (code, status // 100) == (expected, 4)
+    assert "expired" in message
+
+
+UNKNOWN = {
+    "s3": ("list_buckets", "InvalidAccessKeyId"),
+    "sts": ("get_caller_identity", "InvalidClientTokenId"),
+    "servicecatalog": ("list_portfolios", "UnrecognizedClientException"),
+}
+
+
+@pytest.mark.parametrize("service", UNKNOWN)
+@pytest.mark.parametrize("key", ["AKIAIOSFODNN7EXAMPLE", "1234", "1111111111111"])
+def test_unknown_credentials(aws: EmbeddedAws, service: str, key: str) -> None:
+    method, expected = UNKNOWN[service]
+    code, status, _ = error_of(getattr(aws.client(service, key), method))
+    assert (code, status // 100) == (expected, 4)
+
+
+def test_an_unsigned_request_is_refused(aws: EmbeddedAws) -> None:
+    host, _, port = aws.url.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    assert (answer.status, b"AccessDenied" in answer.read()) == (403, True)
+    connection.close()
+
+
+def test_the_key_id_selects_the_account(aws: EmbeddedAws) -> None:
+    for account in (MINE, OTHER):
+        identity = aws.client("sts", account).get_caller_identity()
+        assert identity["Account"] == account
+        assert identity["Arn"] == f"arn:aws:iam::{account}:root"
+    aws.client("ssm", MINE).put_parameter(Name="/only-mine", Value="1", Type="String")
+    assert error_of(lambda: aws.client("ssm", OTHER).get_parameter(Name="/only-mine"))[0] == "ParameterNotFound"
+
+
+def test_an_assumed_role_acts_in_its_own_account(aws: EmbeddedAws) -> None:
+    trust = '{"Version": "2012-10-17", "Statement": []}'
+    role = aws.client("iam", OTHER).create_role(RoleName="deploy", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    key = aws.client("sts", MINE).assume_role(RoleArn=role, RoleSessionName="build")["Credentials"]["AccessKeyId"]
+    identity = aws.client("sts", key).get_caller_identity()
+    assert identity["Account"] == OTHER
+    assert identity["Arn"] == f"arn:aws:sts::{OTHER}:assumed-role/deploy/build"
+    aws.client("ssm", key).put_parameter(Name="/by-role", Value="1", Type="String")
+    assert aws.client("ssm", OTHER).get_parameter(Name="/by-role")["Parameter"]["Value"] == "1"
+    assert aws.calls()[-2].account == OTHER
+
+
+def test_a_role_that_does_not_exist_cannot_be_assumed(aws: EmbeddedAws) -> None:
+    role = f"arn:aws:iam::{OTHER}:role/nobody"
+    code, status, message = error_of(lambda: aws.client("sts", MINE).assume_role(RoleArn=role, RoleSessionName="build"))
+    assert (code, status) == ("AccessDenied", 403)
+    assert role in message
+
+
+STACK = "Resources:\n  Thing:\n    Type: {type}\n"
+
+
+def test_a_stack_with_a_type_that_moto_would_leave_out_is_refused(aws: EmbeddedAws) -> None:
+    cloudformation = aws.client("cloudformation", "555555555555")
+    body = STACK.format(type="AWS::CodePipeline::Pipeline")
+    code, _, message = error_of(lambda: cloudformation.create_stack(StackName="s", TemplateBody=body))
+    assert code == "ValidationError"
+    assert "AWS::CodePipeline::Pipeline" in message
+    assert cloudformation.list_stacks()["StackSummaries"] == []
+
+
+def test_a_stack_of_types_that_there_are_is_made(aws: EmbeddedAws) -> None:
+    cloudformation = aws.client("cloudformation", "555555555555")
+    cloudformation.create_stack(StackName="topic", TemplateBody=STACK.format(type="AWS::SNS::Topic"))
+    resources = cloudformation.describe_stack_resources(StackName="topic")["StackResources"]
+    assert [r["ResourceType"] for r in resources] == ["AWS::SNS::Topic"]
