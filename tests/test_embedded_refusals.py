@@ -1,4 +1,4 @@
-"""What the embedded AWS does not do, it refuses by name in the service's own protocol; and whom it does not know, it keeps out."""
+"""What the embedded AWS does not do it refuses by name, in the service's own protocol; strangers it keeps out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,12 @@ TIERING = {
 }
 
 
-@pytest.mark.parametrize("what", UNIMPLEMENTED)
+SLOW = {"EC2"}  # a second to import
+
+
+@pytest.mark.parametrize(
+    "what", [pytest.param(what, marks=[pytest.mark.slow] * (what in SLOW)) for what in UNIMPLEMENTED]
+)
 def test_what_is_not_implemented_is_refused_by_name_and_not_tried_again(aws: EmbeddedAws, what: str) -> None:
     service, method, parameters = UNIMPLEMENTED[what]
     client = aws.client(service)
@@ -173,6 +178,7 @@ def test_a_role_that_does_not_exist_cannot_be_assumed(aws: EmbeddedAws) -> None:
 STACK = "Resources:\n  Thing:\n    Type: {type}\n"
 
 
+@pytest.mark.slow
 def test_a_stack_with_a_type_that_moto_would_leave_out_is_refused(aws: EmbeddedAws) -> None:
     cloudformation = aws.client("cloudformation", "555555555555")
     body = STACK.format(type="AWS::CodePipeline::Pipeline")
@@ -182,6 +188,7 @@ def test_a_stack_with_a_type_that_moto_would_leave_out_is_refused(aws: EmbeddedA
     assert cloudformation.list_stacks()["StackSummaries"] == []
 
 
+@pytest.mark.slow
 def test_a_stack_of_types_that_there_are_is_made(aws: EmbeddedAws) -> None:
     cloudformation = aws.client("cloudformation", "555555555555")
     cloudformation.create_stack(StackName="topic", TemplateBody=STACK.format(type="AWS::SNS::Topic"))

@@ -77,7 +77,7 @@ class Report:
                 for check in self.checks
             ],
         }
-        return json.dumps(body, indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(body, indent=2) + "\n"
 
     def to_junit(self) -> str:
         """Return the same as JUnit XML, which CodeBuild shows as a report."""

@@ -181,7 +181,9 @@ def _print(options: argparse.Namespace, report: Report) -> None:
         print(report.to_json(), end="")
         return
     for check in report.checks:
-        print(f"{check.outcome:8}{check.name}: {check.message}")
+        # An answer may hold halves of characters, which no terminal takes.
+        line = f"{check.outcome:8}{check.name}: {check.message}"
+        print(line.encode("utf-8", "backslashreplace").decode())
     print(f"{report.outcome}: {report.endpoint or 'no endpoint'} in {report.seconds:.1f} s")
 
 

@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+
 from deploy.exports import FORMATS, Export, read_export, render, write_all
 
 EXPORT = Export({"A": "1", "B": ""}, {"team": "dätä"})
 
 
 def test_cloudformation_format() -> None:
-    assert json.loads(render(EXPORT, "cloudformation")) == {"Parameters": {"A": "1", "B": ""}, "Tags": {"team": "dätä"}}
+    assert json.loads(render(EXPORT, "cloudformation")) == {
+        "Parameters": {"A": "1", "B": ""},
+        "Tags": {"team": "dätä"},
+    }
 
 
 def test_stackset_format() -> None:
@@ -37,7 +41,10 @@ def test_reads_back_what_it_writes(target: str) -> None:
         ('{"Parameters": {}, "Tags": []}', "expected"),
         ('[{"ParameterKey": "A"}]', "expected"),
         ('[{"ParameterKey": "A", "ParameterValue": 1}]', "expected"),
-        ('[{"ParameterKey": "A", "ParameterValue": "1"}, {"ParameterKey": "A", "ParameterValue": "2"}]', "twice"),
+        (
+            '[{"ParameterKey": "A", "ParameterValue": "1"}, {"ParameterKey": "A", "ParameterValue": "2"}]',
+            "twice",
+        ),
     ],
 )
 def test_refuses_other_forms(text: str, message: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import PACKAGE_ARN, ROOT
+
 from deploy.parameters import Parameter, read_parameters
 
 TEMPLATE = (ROOT / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8")

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 from conftest import ROOT
+
 from deploy.plain_yaml import PlainYamlError, read_section
 
 
 def section(body: str) -> str:
-    return "Parameters:\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "Resources:\n  X: !Ref Y\n"
+    return (
+        "Parameters:\n" + "".join(f"  {line}\n" for line in body.splitlines()) + "Resources:\n  X: !Ref Y\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -27,7 +30,10 @@ def section(body: str) -> str:
         ("A: (?:x)", {"A": "(?:x)"}),
         ("A: [a, 'b, c', \"d\", 4]", {"A": ["a", "b, c", "d", 4]}),
         ("A: []\nB: {}", {"A": [], "B": {}}),
-        ("A: {Type: String, Default: \"\", AllowedValues: [a, b]}", {"A": {"Type": "String", "Default": "", "AllowedValues": ["a", "b"]}}),
+        (
+            'A: {Type: String, Default: "", AllowedValues: [a, b]}',
+            {"A": {"Type": "String", "Default": "", "AllowedValues": ["a", "b"]}},
+        ),
         ("A:\n  B:\n    C: d\n  E: f", {"A": {"B": {"C": "d"}, "E": "f"}}),
         ("A:\n  - x\n  - 'y'  # why\n  - [1, 2]\nB: z", {"A": ["x", "y", [1, 2]], "B": "z"}),
         ("A:\n- x\n- w\nB: z", {"A": ["x", "w"], "B": "z"}),
@@ -69,8 +75,8 @@ def test_reads_windows_line_ends() -> None:
         ("A: a: b", 2, "colon"),
         ("A: [a: b]", 2, "colon"),
         ("A: 'open", 2, "does not end"),
-        ("A: \"open", 2, "does not end"),
-        ("A: \"\\q\"", 2, "escape"),
+        ('A: "open', 2, "does not end"),
+        ('A: "\\q"', 2, "escape"),
         ("A: 'x' y", 2, "unexpected"),
         ("A: [a, b", 2, "expected ','"),
         ("A: [a b] c", 2, "unexpected"),
@@ -110,7 +116,9 @@ def test_refuses_other_sections(text: str, message: str) -> None:
 
 
 def test_reads_the_endpoint_template() -> None:
-    parameters = read_section((ROOT / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), "Parameters")
+    parameters = read_section(
+        (ROOT / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), "Parameters"
+    )
     assert parameters["StageName"] == {
         "Type": "String",
         "Description": "The stage that this endpoint serves",

@@ -10,8 +10,16 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 from conftest import ACCOUNT, GROUP, GROUP_ARN, PACKAGE_ARN, PROD_ACCOUNT, STAGING_ACCOUNT, Stub
+
 from deploy.errors import NoApprovedModelError, NotDeployableError
-from deploy.registry import Group, ModelPackage, choose_package, ensure_group, ensure_policy, policy_statements
+from deploy.registry import (
+    Group,
+    ModelPackage,
+    choose_package,
+    ensure_group,
+    ensure_policy,
+    policy_statements,
+)
 
 FOUND = Group(GROUP, GROUP_ARN, created=False)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -159,8 +167,16 @@ def test_a_policy_that_differs_is_brought_up_to_date(stub: Stub, old: dict[str, 
 
 def test_statements_of_others_stay(stub: Stub) -> None:
     client, stubber = stub("sagemaker")
-    theirs = {"Sid": "Auditors", "Effect": "Allow", "Principal": "*", "Action": "sagemaker:List*", "Resource": "*"}
-    read_policy(stubber, {"Version": "2012-10-17", "Statement": [*policy_of(STAGING_ACCOUNT)["Statement"], theirs]})
+    theirs = {
+        "Sid": "Auditors",
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "sagemaker:List*",
+        "Resource": "*",
+    }
+    read_policy(
+        stubber, {"Version": "2012-10-17", "Statement": [*policy_of(STAGING_ACCOUNT)["Statement"], theirs]}
+    )
     wanted = {"Version": "2012-10-17", "Statement": [theirs, *policy_of(PROD_ACCOUNT)["Statement"]]}
     stubber.add_response(
         "put_model_package_group_policy",
@@ -207,7 +223,9 @@ def test_the_newest_approved_package_takes_one_call_even_if_more_pages_follow(st
 
 def test_an_empty_page_with_more_behind_it_is_followed(stub: Stub) -> None:
     client, stubber = stub("sagemaker")
-    stubber.add_response("list_model_packages", {"ModelPackageSummaryList": [], "NextToken": "t"}, LIST_REQUEST)
+    stubber.add_response(
+        "list_model_packages", {"ModelPackageSummaryList": [], "NextToken": "t"}, LIST_REQUEST
+    )
     stubber.add_response(
         "list_model_packages", {"ModelPackageSummaryList": [summary(7)]}, {**LIST_REQUEST, "NextToken": "t"}
     )
@@ -225,7 +243,9 @@ def test_empty_pages_are_not_followed_for_ever(stub: Stub) -> None:
 def test_nothing_approved_yet_is_its_own_outcome(stub: Stub) -> None:
     client, stubber = stub("sagemaker")
     stubber.add_response("list_model_packages", {"ModelPackageSummaryList": []})
-    with pytest.raises(NoApprovedModelError, match=f"No approved model package in group {GROUP} yet") as error:
+    with pytest.raises(
+        NoApprovedModelError, match=f"No approved model package in group {GROUP} yet"
+    ) as error:
         choose_package(client, FOUND, "newest")
     assert (error.value.outcome, error.value.exit_code) == ("no-approved-model-package", 1)
 
@@ -237,7 +257,9 @@ def test_the_newest_package_must_be_complete(stub: Stub) -> None:
         choose_package(client, FOUND, "newest")
 
 
-def describe_package(stubber: Stubber, approval: str | None, status: str = "Completed", arn: str = PACKAGE_ARN) -> None:
+def describe_package(
+    stubber: Stubber, approval: str | None, status: str = "Completed", arn: str = PACKAGE_ARN
+) -> None:
     answer = {
         "ModelPackageName": GROUP,
         "ModelPackageArn": arn,
@@ -266,9 +288,15 @@ def test_a_given_package_may_have_its_group_in_lower_case(stub: Stub) -> None:
 
 @pytest.mark.parametrize(
     ("approval", "message"),
-    [("Rejected", "was rejected after this run began"), ("PendingManualApproval", "is Pending"), (None, "is Pending")],
+    [
+        ("Rejected", "was rejected after this run began"),
+        ("PendingManualApproval", "is Pending"),
+        (None, "is Pending"),
+    ],
 )
-def test_a_given_package_that_is_not_approved_any_more(stub: Stub, approval: str | None, message: str) -> None:
+def test_a_given_package_that_is_not_approved_any_more(
+    stub: Stub, approval: str | None, message: str
+) -> None:
     client, stubber = stub("sagemaker")
     describe_package(stubber, approval)
     with pytest.raises(NotDeployableError, match=message):

@@ -1,4 +1,4 @@
-"""Stage files: their form, the rules of the template, the rules between parameters, and what is deployed of them."""
+"""Stage files: their form, the template's rules, the rules between parameters, and what is deployed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 from conftest import PACKAGE_ARN, ROOT
+
 from deploy.parameters import Parameter, read_parameters
 from deploy.rules import RULES, broken_rules
-from deploy.stages import BUILD_OWNED, STAGES, StageFile, compose, read_stage, stage_problems, template_problems
+from deploy.stages import (
+    BUILD_OWNED,
+    STAGES,
+    StageFile,
+    compose,
+    read_stage,
+    stage_problems,
+    template_problems,
+)
 
 DECLARED = read_parameters((ROOT / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), "template")[0]
 TYPES = {"ml.m5.large", "ml.m5.xlarge"}
@@ -93,7 +102,7 @@ def test_an_instance_type_that_does_not_exist() -> None:
 
 GUARDED = {"UpdatePolicy": "CANARY", "EndpointInstanceCount": 2}
 SCALING = {"AutoscalingMaxCapacity": 4, "AutoscalingMinCapacity": 2, "EndpointInstanceCount": 2}
-# For each rule of deploy/rules.py, in its order: values that keep to it, and values that break it and no other.
+# For each rule of deploy/rules.py, in order: values that keep to it, and values that break it alone.
 RULE_CASES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
     (
         [GUARDED, {"UpdatePolicy": "ALL_AT_ONCE", "EndpointInstanceCount": 1}],
@@ -108,7 +117,11 @@ RULE_CASES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
         [{**GUARDED, "UpdatePolicy": "LINEAR", "UpdateStepPercent": 10, "UpdateWaitSeconds": 2161}],
     ),
     (
-        [SCALING, {**SCALING, "AutoscalingMinCapacity": 4, "EndpointInstanceCount": 4}, {"AutoscalingMinCapacity": 9}],
+        [
+            SCALING,
+            {**SCALING, "AutoscalingMinCapacity": 4, "EndpointInstanceCount": 4},
+            {"AutoscalingMinCapacity": 9},
+        ],
         [{**SCALING, "AutoscalingMinCapacity": 5}],
     ),
     (
@@ -120,7 +133,10 @@ RULE_CASES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
         [{**SCALING, "UpdatePolicy": "CANARY", "AutoscalingMinCapacity": 1}],
     ),
     (
-        [{"SubnetIds": ["subnet-0123abcd"], "SecurityGroupIds": "sg-0123abcd"}, {"SubnetIds": [], "SecurityGroupIds": ""}],
+        [
+            {"SubnetIds": ["subnet-0123abcd"], "SecurityGroupIds": "sg-0123abcd"},
+            {"SubnetIds": [], "SecurityGroupIds": ""},
+        ],
         [{"SubnetIds": ["subnet-0123abcd"]}, {"SecurityGroupIds": ["sg-0123abcd"]}],
     ),
 ]
@@ -161,7 +177,9 @@ def test_tags(tags: dict[str, Any], rule: str) -> None:
 
 
 def test_what_is_deployed_has_every_parameter_as_text_in_the_order_of_the_template() -> None:
-    stage = StageFile("prod.json", {"EndpointInstanceType": "ml.m5.large", "EndpointInstanceCount": 2}, {"team": "ds"})
+    stage = StageFile(
+        "prod.json", {"EndpointInstanceType": "ml.m5.large", "EndpointInstanceCount": 2}, {"team": "ds"}
+    )
     export = compose(stage, DECLARED, OWNED)
     assert list(export.parameters) == list(DECLARED)
     assert export.parameters["EndpointInstanceCount"] == "2"

@@ -130,7 +130,7 @@ QUESTIONS: tuple[Question, ...] = (
         "seed_bucket",
         "must be a bucket name (3 to 63 of a-z, 0-9 and hyphens), or empty unless publish_to is aws",
         lambda text: not text or _bucket(text),
-        "sagemaker-seed-eu-west-1-111111111111",
+        "sagemaker-seed-111111111111-eu-west-1",
     ),
 )
 NAMES = tuple(question.name for question in QUESTIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, SeedError
 
@@ -35,20 +35,21 @@ def connect(region: str, profile: str | None = None) -> Clients:
     Raises:
         BadInput: there is no such profile.
     """
-    import boto3
+    # The clients are those of boto3; its resources, which publishing does not use, would double the import.
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import ProfileNotFound
 
+    session = botocore.session.Session(profile=profile)
+    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
+
+    def client(service: str) -> Any:
+        return session.create_client(service, region_name=region, config=config)
+
     try:
-        session = boto3.Session(region_name=region, profile_name=profile)
+        return Clients(client("s3"), client("servicecatalog"), client("sts"))
     except ProfileNotFound as error:
         raise BadInput(f"--profile: {error}; `aws configure list-profiles` shows those there are") from None
-    config = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "total_max_attempts": 4})
-    return Clients(
-        session.client("s3", config=config),
-        session.client("servicecatalog", config=config),
-        session.client("sts", config=config),
-    )
 
 
 _ASK = "the identity lacks a permission; the policy for publishers in catalog.yaml lists what publishing needs"
@@ -74,7 +75,6 @@ _BY_CODE = {
 @contextmanager
 def readable_errors() -> Iterator[None]:
     """Turns every failure of a boto3 call into a ``SeedError`` of one line."""
-    from boto3.exceptions import Boto3Error
     from botocore import exceptions as aws
 
     try:
@@ -90,5 +90,5 @@ def readable_errors() -> Iterator[None]:
         code, message = error.response["Error"].get("Code", "?"), error.response["Error"].get("Message", "")
         advice = _BY_CODE.get(code, "nothing was half registered; run the same command again")
         raise SeedError(f"{error.operation_name} was refused ({code}: {message}): {advice}") from None
-    except (aws.BotoCoreError, Boto3Error) as error:
+    except aws.BotoCoreError as error:
         raise SeedError(f"the call to AWS failed: {error}") from None

@@ -12,6 +12,11 @@ from typing import Any
 
 import yaml
 
+try:  # ten times faster, where PyYAML was built with libyaml
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 from ..answers import Seed
 from ..bundle import Bundle
 from ..errors import BadInput
@@ -55,7 +60,7 @@ class Release:
     template: Artifact
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(SafeLoader):
     """Reads CloudFormation's short forms (``!Sub`` and the like) as plain values."""
 
 

@@ -72,13 +72,9 @@ class Application:
             response = request.answer(not_implemented(request.service, request.operation, f"({error})"))
         except Exception as error:  # the last resort: whatever broke, the caller must get an AWS error that says so
             traceback.print_exc()
-            response = request.answer(
-                AwsError(
-                    "InternalFailure",
-                    f"The embedded AWS failed in {request.service}:{request.operation}: {type(error).__name__}: {error}",
-                    500,
-                )
-            )
+            where, what = f"{request.service}:{request.operation}", f"{type(error).__name__}: {error}"
+            failure = AwsError("InternalFailure", f"The embedded AWS failed in {where}: {what}", 500)
+            response = request.answer(failure)
         call = Call(request.service, request.operation, account, response.status, request.writes)
         with self._journal_lock:  # before the answer is sent: who has the answer can read of it
             self._journal.append(call)
@@ -115,14 +111,14 @@ class Application:
 
 
 def _is_nobodys(request: Request, response: Response) -> bool:
-    """Whether moto had no handler: a page for people from its web framework, or an empty 404 where a protocol has none."""
+    """Whether moto had no handler: its web framework's page for people, or an empty 404 where a protocol has none."""
     if response.status == 404 and not response.body:
-        return request.protocol in {"json", "query"}
+        return request.protocol in {"json", "query"} or " " in request.operation
     return response.status >= 400 and response.body[:100].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def _whole(environ: dict[str, Any]) -> Request:
-    """The request with its body read, so that it can be looked at and passed on, and no lock waits for a slow sender."""
+    """The request with its body read: it can be looked at and passed on, and no lock waits for a slow sender."""
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
     if environ.pop("HTTP_TRANSFER_ENCODING", "") == "chunked":
         body = stream.read()

@@ -1,15 +1,17 @@
 """Starts and stops an embedded AWS: a child process that answers AWS's API on a free local port.
 
-This is the parent's side, which knows nothing of how the child answers (see ``server.py``). boto3 is imported when a client is
-asked for, moto never: it lives in the child, so that two embedded AWSs side by side share nothing and neither does the caller.
+This is the parent's side, which knows nothing of how the child answers (see ``server.py``). boto3 is imported when a
+client is asked for, moto never: it lives in the child, so that two embedded AWSs side by side share nothing, with each
+other or with the caller.
 
     with EmbeddedAws(region="eu-west-1") as aws:
         aws.client("s3").create_bucket(...)
         subprocess.run([...], env=aws.child_environment(os.environ))
 
-**Credentials.** An access key id of twelve digits is that account (its administrator; the secret is not looked at). Keys that the
-embedded AWS issued (``AssumeRole``, ``CreateAccessKey``) are the role or user they were issued for. The key id ``EXPIRED``
-(:data:`EXPIRED_KEY`) meets ``ExpiredToken`` everywhere, and any other key id is refused as unknown, as on AWS.
+**Credentials.** An access key id of twelve digits is that account (its root; the secret is not looked at). Keys that
+the embedded AWS issued (``AssumeRole``, ``CreateAccessKey``) are the role or user they were issued for. The key id
+``EXPIRED`` (:data:`EXPIRED_KEY`) meets ``ExpiredToken`` (``ExpiredTokenException`` where a service's protocol is JSON),
+and any other key id is refused as unknown, as on AWS.
 """
 
 from __future__ import annotations
@@ -29,9 +31,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from ..errors import SeedError
+
+if TYPE_CHECKING:
+    from botocore.config import Config
 
 ACCOUNT = "111111111111"
 EXPIRED_KEY = "EXPIRED"
@@ -92,7 +97,8 @@ class EmbeddedAws:
     def __enter__(self) -> Self:
         if importlib.util.find_spec("moto") is None or importlib.util.find_spec("flask") is None:
             raise EmbeddedAwsError(
-                "The embedded AWS needs moto's server, which is not installed here: pip install 'sagemaker-seed[rehearsal]'"
+                "The embedded AWS needs moto's server, which is not installed here: "
+                "pip install 'sagemaker-seed[rehearsal]'"
             )
         with ExitStack() as undo:
             log = undo.enter_context(self._open_log())
@@ -141,11 +147,20 @@ class EmbeddedAws:
         }
 
     def child_environment(self, base: Mapping[str, str], account: str = ACCOUNT) -> dict[str, str]:
-        """``base`` without any of its AWS settings, and with those of :meth:`environment`: what to give a child process."""
+        """``base`` without any of its AWS settings, and with those of :meth:`environment`, for a child process."""
         return {k: v for k, v in base.items() if not k.startswith(("AWS_", "BOTO"))} | self.environment(account)
 
-    def client(self, service: str, account: str = ACCOUNT, region: str | None = None) -> Any:
-        """A boto3 client of ``service`` that acts as ``account``; it reads nothing of the user's AWS configuration."""
+    def client(
+        self, service: str, account: str = ACCOUNT, region: str | None = None, *, config: Config | None = None
+    ) -> Any:
+        """A boto3 client of ``service`` that acts as ``account``; it reads nothing of the user's AWS configuration.
+
+        Args:
+            service: botocore's name of the service, such as ``servicecatalog``.
+            account: twelve digits, or an access key id that this embedded AWS issued.
+            region: if not the one that the embedded AWS was made with.
+            config: settings on top of the defaults, such as how often to try again.
+        """
         from botocore.config import Config
 
         url = self._running_url()
@@ -158,7 +173,7 @@ class EmbeddedAws:
                 region_name=region or self.region,
                 aws_access_key_id=account,
                 aws_secret_access_key="embedded",  # noqa: S106 - the embedded AWS looks at the key id alone
-                config=Config(proxies={}),
+                config=Config(proxies={}).merge(config or Config()),
             )
 
     def calls(self) -> list[Call]:
@@ -186,12 +201,13 @@ class EmbeddedAws:
             return self._log.open("ab+")
         except OSError as error:
             raise EmbeddedAwsError(
-                f"The embedded AWS cannot write its log {self._log}: {error.strerror}. Name a file in an existing folder."
+                f"The embedded AWS cannot write its log {self._log}: {error.strerror}. "
+                "Name a file in an existing folder."
             ) from None
 
 
 def _child_process_environment() -> dict[str, str]:
-    """The caller's environment without what would steer the child's own moto and boto3, and with this package importable."""
+    """The caller's environment less what would steer the child's own moto and boto3; this package is importable."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "BOTO", "MOTO_"))}
     package_home = str(Path(__file__).resolve().parents[2])
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, [package_home, kept.get("PYTHONPATH")]))

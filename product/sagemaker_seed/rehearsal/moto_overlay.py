@@ -1,7 +1,7 @@
-"""Checks that moto is the very version this was written against, and puts right what it gets wrong in place. No service is here.
+"""Checks that moto is the very version this was written against, and replaces in it what it gets wrong. Not a service.
 
-Whatever else the embedded AWS takes from moto's inside is listed too, so that another moto is refused at the start, by name,
-rather than found out in the middle of a rehearsal.
+Whatever else the embedded AWS takes from moto's inside is listed too, so that another moto is refused at the start, by
+name, rather than found out in the middle of a rehearsal.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ RELIED_ON = {
 # Takes a second to import, and the first stack will: until then it is enough to see that the names are in its file.
 LOOKED_UP_ONLY = {"moto.cloudformation.parsing"}
 CHECKSUM_HEADER = re.compile(r"x-amz-checksum-(sha1|sha256|crc32|crc32c|crc64nvme)", re.IGNORECASE)
+TRAILER = re.compile(rb"x-amz-checksum-(\w+):(\S+)")
 # Without an optional library, moto computes these as if they were CRC32: their values are taken as given.
 UNVERIFIED = {"CRC32C", "CRC64NVME"}
 
@@ -98,12 +99,16 @@ def apply() -> None:
     from moto.s3.models import FakeBucket
     from moto.s3.responses import S3Response
 
-    FakeBucket.get_permission = _already_decided
-    S3Response._get_checksum = _checksum
+    replacements: tuple[tuple[Any, str, Any], ...] = (
+        (FakeBucket, "get_permission", _already_decided),
+        (S3Response, "_get_checksum", _checksum),
+    )
+    for owner, name, replacement in replacements:
+        setattr(owner, name, replacement)
 
 
-def _already_decided(bucket: Any, action: str, resource: str) -> Any:
-    """moto ignores a policy's conditions, so that "deny what is not TLS" denies everything; ``services/s3.py`` decides instead."""
+def _already_decided(*_: Any) -> Any:
+    """``services/s3.py`` decides: moto ignores conditions, so that "deny what is not TLS" would deny everything."""
     from moto.iam.access_control import PermissionResult
 
     return PermissionResult.PERMITTED
@@ -121,9 +126,9 @@ def _checksum(response: Any, response_headers: dict[str, Any]) -> tuple[str, str
     headers = response.headers
     declared = str(headers.get("x-amz-sdk-checksum-algorithm", "")).upper()
     given = next(((m[1].upper(), v) for k, v in headers.items() if (m := CHECKSUM_HEADER.fullmatch(k))), None)
-    if given is None and (trailer := re.search(rb"x-amz-checksum-(\w+):(\S+)", response.raw_body[-512:])):
-        if headers.get("x-amz-trailer"):
-            given = (trailer[1].decode().upper(), trailer[2].decode())
+    trailer = TRAILER.search(response.raw_body[-512:]) if headers.get("x-amz-trailer") else None
+    if given is None and trailer:
+        given = (trailer[1].decode().upper(), trailer[2].decode())
     if given is None and not declared:
         return "", None
     algorithm = given[0] if given else declared

@@ -20,7 +20,7 @@ def clients_of(aws: EmbeddedAws) -> Clients:
 
 def bucket_of(seed: Seed) -> str:
     """The seed bucket that the answers name, or the one that stands in for it."""
-    return seed.answers["seed_bucket"] or f"sagemaker-seed-{seed.answers['aws_region']}"
+    return seed.answers["seed_bucket"] or f"sagemaker-seed-{ACCOUNT}-{seed.answers['aws_region']}"
 
 
 def publish(seed: Seed, region: str, console: Console, *, plan_only: bool = False) -> dict[str, Any]:

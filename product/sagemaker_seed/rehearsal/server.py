@@ -1,7 +1,7 @@
 """The child process of an embedded AWS: binds a port, says which, and serves until its parent is gone. Not for import.
 
-The parent holds the other end of standard input. When that closes, because the parent stopped us or died in whatever way, this
-process ends at once; there is nothing on disk to tidy up.
+The parent holds the other end of standard input. When that closes, because the parent stopped us or died in whatever
+way, this process ends at once; there is nothing on disk to tidy up.
 """
 
 from __future__ import annotations

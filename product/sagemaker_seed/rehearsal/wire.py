@@ -1,6 +1,6 @@
 """What an HTTP request to AWS says (service, operation, caller, parameters), and answers in the service's own protocol.
 
-Knows AWS's protocols through botocore's service models and moto's parsers and serializers; knows no service's behaviour.
+Knows AWS's protocols through botocore's service models and moto's parsers and serializers; no service's behaviour.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from werkzeug.exceptions import HTTPException
 
 from .embedded import EXPIRED_KEY
 
-# Signing names that are not the service's own name in botocore, or that several services share; the first that knows the request.
+# Signing names that are not the service's own name in botocore, or that several services share: the first that knows
+# the request.
 SERVICES_OF_SIGNING_NAME = {
     "elasticloadbalancing": ("elbv2", "elb"),
     "monitoring": ("cloudwatch",),
@@ -76,8 +77,8 @@ REFUSALS = {
 }
 REFUSAL_MESSAGES = {
     "expired": "The security token included in the request is expired.",
-    "unknown": "The security token included in the request is invalid: the embedded AWS knows account ids of twelve digits, and the "
-    "keys that it issued.",
+    "unknown": "The security token included in the request is invalid: the embedded AWS knows account ids of twelve "
+    "digits, and the keys that it issued.",
     "unsigned": "The request carries no credentials.",
 }
 
@@ -100,7 +101,7 @@ def not_implemented(service: str, operation: str, why: str = "") -> AwsError:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: twelve digits, and the ARN of the role, user or account root. ``account`` is empty for an unsigned request."""
+    """Who calls: twelve digits, and the ARN of the role, user or account root. Both empty for an unsigned request."""
 
     account: str
     arn: str
@@ -144,7 +145,7 @@ class Request:
 
     @property
     def signing_name(self) -> str:
-        """The service in the credential scope; unsigned requests are S3's, the only ones that AWS answers of those served here."""
+        """The service in the credential scope; an unsigned request counts as S3's, which alone answers any."""
         return self._credential.get("service", "s3")
 
     @property
@@ -273,10 +274,11 @@ class Request:
         return {} if parsed is None else dict(parsed)
 
     def answer(self, result: object) -> Response:
-        """``result`` (a dict in the shape of the operation's output, or an :class:`AwsError`) as the service would write it."""
+        """``result``, a dict in the shape of the operation's output or an :class:`AwsError`, as the service writes."""
         try:
             serializer = get_serializer_class(self.service, self.protocol)
-            written = serializer(self.operation_model, value_picker=XFormedAttributePicker()).serialize(result)
+            writer: Any = serializer(self.operation_model, value_picker=XFormedAttributePicker())
+            written = writer.serialize(result)
         except UnknownServiceError:
             written = _plain_json(result)
         status = result.status if isinstance(result, AwsError) else written["status_code"]

@@ -1,4 +1,4 @@
-"""Decides what a resource policy says of one request: allowed, denied, or nothing. Not identity policies, and no service's rules.
+"""Decides what a resource policy says of one request: allowed, denied, or nothing. Not for identity policies.
 
 What cannot be evaluated never opens a door: an Allow with an unknown condition does not allow, a Deny with one denies.
 """
@@ -24,7 +24,7 @@ class Asked:
         action: such as ``s3:GetObject``.
         resource: ARN of what is acted on.
         context: condition key -> value, for every key whose value is known; keys in lower case.
-        absent: condition keys (or prefixes of them, ending in ``/``) that are understood and have no value in this request.
+        absent: condition keys (or prefixes of them, ending in ``/``) that are understood and have no value here.
     """
 
     account: str
@@ -37,7 +37,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``allowed`` and ``denied`` can both be true, and denial wins; ``unknown`` names conditions that were not evaluated."""
+    """Both ``allowed`` and ``denied`` can be true; denial wins. ``unknown``: condition keys that were not evaluated."""
 
     allowed: bool
     denied: bool

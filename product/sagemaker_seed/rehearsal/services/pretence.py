@@ -1,4 +1,4 @@
-"""Operations that moto answers without doing anything: refused by name until they are real. Nothing is implemented here."""
+"""Operations that moto answers without doing anything: refused by name until they are real. Implements nothing."""
 
 from __future__ import annotations
 

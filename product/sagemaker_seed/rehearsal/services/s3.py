@@ -1,9 +1,10 @@
 """S3 as moto has it, with the access decisions that moto leaves out: the owner of a bucket, and its policy.
 
-moto lets any account read and write any bucket. Here an account's buckets are its own, a bucket policy can let others in, a policy
-with a Deny keeps the owner out as well, and ``x-amz-expected-bucket-owner`` is compared. ACLs let nobody in (AWS switches them off
-on new buckets). Writes to one bucket take turns, so that of two conditional uploads of one key one fails. Requests count as made
-over TLS 1.3: that the embedded AWS is reached over plain HTTP is no property of what is rehearsed.
+moto lets any account read and write any bucket. Here an account's buckets are its own, a bucket policy can let others
+in, a policy with a Deny keeps the owner out as well, and ``x-amz-expected-bucket-owner`` is compared. ACLs let nobody
+in (AWS switches them off on new buckets). Writes to one bucket take turns, so that of two conditional uploads of one
+key one fails. Requests count as made over TLS 1.3: that the embedded AWS is reached over plain HTTP is no property of
+what is rehearsed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,24 +50,29 @@ ACTIONS = {
     "UploadPart": "PutObject",
     "UploadPartCopy": "PutObject",
 }
-# What moto has. It takes any other request for the nearest of these (an unknown sub-resource of an object for the object), so that
-# this list, and not moto, has to refuse the rest.
-IMPLEMENTED = {
-    *"AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload DeleteBucket".split(),
-    *"DeleteBucketCors DeleteBucketEncryption DeleteBucketLifecycle DeleteBucketOwnershipControls DeleteBucketPolicy".split(),
-    *"DeleteBucketReplication DeleteBucketTagging DeleteBucketWebsite DeleteObject DeleteObjects DeleteObjectTagging".split(),
-    *"DeletePublicAccessBlock GetBucketAccelerateConfiguration GetBucketAcl GetBucketCors GetBucketEncryption".split(),
-    *"GetBucketInventoryConfiguration GetBucketLifecycleConfiguration GetBucketLocation GetBucketLogging".split(),
-    *"GetBucketNotificationConfiguration GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus".split(),
-    *"GetBucketReplication GetBucketTagging GetBucketVersioning GetBucketWebsite GetObject GetObjectAcl".split(),
-    *"GetObjectAttributes GetObjectLegalHold GetObjectLockConfiguration GetObjectTagging GetPublicAccessBlock".split(),
-    *"HeadBucket HeadObject ListBucketInventoryConfigurations ListBuckets ListMultipartUploads ListObjectVersions".split(),
-    *"ListObjects ListObjectsV2 ListParts PutBucketAccelerateConfiguration PutBucketAcl PutBucketCors".split(),
-    *"PutBucketEncryption PutBucketInventoryConfiguration PutBucketLifecycleConfiguration PutBucketLogging".split(),
-    *"PutBucketNotificationConfiguration PutBucketOwnershipControls PutBucketPolicy PutBucketReplication".split(),
-    *"PutBucketTagging PutBucketVersioning PutBucketWebsite PutObject PutObjectAcl PutObjectLegalHold".split(),
-    *"PutObjectLockConfiguration PutObjectRetention PutObjectTagging PutPublicAccessBlock UploadPart UploadPartCopy".split(),
-}
+# What moto has. It takes any other request for the nearest of these (an unknown sub-resource of an object for the
+# object itself), so that this list, and not moto, has to refuse the rest.
+IMPLEMENTED = frozenset(
+    """
+    AbortMultipartUpload CompleteMultipartUpload CopyObject CreateBucket CreateMultipartUpload
+    DeleteBucket DeleteBucketCors DeleteBucketEncryption DeleteBucketLifecycle
+    DeleteBucketOwnershipControls DeleteBucketPolicy DeleteBucketReplication DeleteBucketTagging
+    DeleteBucketWebsite DeleteObject DeleteObjects DeleteObjectTagging DeletePublicAccessBlock
+    GetBucketAccelerateConfiguration GetBucketAcl GetBucketCors GetBucketEncryption
+    GetBucketInventoryConfiguration GetBucketLifecycleConfiguration GetBucketLocation GetBucketLogging
+    GetBucketNotificationConfiguration GetBucketOwnershipControls GetBucketPolicy GetBucketPolicyStatus
+    GetBucketReplication GetBucketTagging GetBucketVersioning GetBucketWebsite GetObject GetObjectAcl
+    GetObjectAttributes GetObjectLegalHold GetObjectLockConfiguration GetObjectTagging
+    GetPublicAccessBlock HeadBucket HeadObject ListBucketInventoryConfigurations ListBuckets
+    ListMultipartUploads ListObjectVersions ListObjects ListObjectsV2 ListParts
+    PutBucketAccelerateConfiguration PutBucketAcl PutBucketCors PutBucketEncryption
+    PutBucketInventoryConfiguration PutBucketLifecycleConfiguration PutBucketLogging
+    PutBucketNotificationConfiguration PutBucketOwnershipControls PutBucketPolicy PutBucketReplication
+    PutBucketTagging PutBucketVersioning PutBucketWebsite PutObject PutObjectAcl PutObjectLegalHold
+    PutObjectLockConfiguration PutObjectRetention PutObjectTagging PutPublicAccessBlock UploadPart
+    UploadPartCopy
+    """.split()
+)
 OF_A_VERSION = {
     "GetObject",
     "HeadObject",
@@ -101,18 +108,33 @@ def service() -> Service:
     return Service(name="s3", operations={}, guard=guard)
 
 
-def read_object(caller: Caller, partition: str, bucket: str, key: str, version: str | None = None) -> bytes:
+@dataclass(frozen=True)
+class Place:
+    """A bucket, or with a ``key`` an object in it, or with a ``version`` too one version of that."""
+
+    partition: str
+    bucket: str
+    key: str = ""
+    version: str | None = None
+
+    @property
+    def arn(self) -> str:
+        """As policies name it."""
+        return f"arn:{self.partition}:s3:::{self.bucket}" + (f"/{self.key}" if self.key else "")
+
+
+def read_object(caller: Caller, place: Place) -> bytes:
     """The content of an object, if ``caller`` may read it.
 
     Raises:
         AwsError: ``AccessDenied``, ``NoSuchBucket`` or ``NoSuchKey``.
     """
-    if owner_of(bucket, partition) is None:
-        raise AwsError("NoSuchBucket", f"The specified bucket does not exist: {bucket}", 404)
-    _check_access(caller, partition, "GetObjectVersion" if version else "GetObject", bucket, key, {}, version)
-    found = _object(partition, bucket, key, version)
+    if owner_of(place.bucket, place.partition) is None:
+        raise AwsError("NoSuchBucket", f"The specified bucket does not exist: {place.bucket}", 404)
+    _check_access(caller, _action("GetObject", place.version), place, {})
+    found = _object(place)
     if found is None:
-        raise AwsError("NoSuchKey", f"The specified key does not exist: {key} in {bucket}", 404)
+        raise AwsError("NoSuchKey", f"The specified key does not exist: {place.key} in {place.bucket}", 404)
     return bytes(found.value)
 
 
@@ -133,9 +155,11 @@ def _bucket(partition: str, bucket: str) -> Any:
     return None if owner is None else s3_backends[owner][partition].buckets.get(bucket)
 
 
-def _object(partition: str, bucket: str, key: str, version: str | None) -> Any:
-    owner = owner_of(bucket, partition)
-    return None if owner is None else s3_backends[owner][partition].get_object(bucket, key, version_id=version)
+def _object(place: Place) -> Any:
+    owner = owner_of(place.bucket, place.partition)
+    if owner is None:
+        return None
+    return s3_backends[owner][place.partition].get_object(place.bucket, place.key, version_id=place.version)
 
 
 def _denied(why: str) -> AwsError:
@@ -155,20 +179,15 @@ def _check(request: Request, bucket: str) -> None:
     _check_owner(request, "x-amz-expected-bucket-owner", bucket, owner)
     headers = {f"s3:{name}": value for name in HEADER_KEYS if (value := request.http.headers.get(name))}
     version = request.http.args.get("versionId")
-    _check_access(
-        request.caller,
-        partition,
-        _action(request.operation, version),
-        bucket,
-        str(request.path_parameters.get("Key", "")),
-        headers,
-        version,
-    )
-    if source := request.http.headers.get("x-amz-copy-source"):
-        from_bucket, _, from_key = unquote(source.split("?")[0]).lstrip("/").partition("/")
+    place = Place(partition, bucket, str(request.path_parameters.get("Key", "")), version)
+    _check_access(request.caller, _action(request.operation, version), place, headers)
+    if copied := request.http.headers.get("x-amz-copy-source"):
+        path, _, query = copied.partition("?versionId=")
+        from_bucket, _, from_key = unquote(path).lstrip("/").partition("/")
+        source = Place(partition, from_bucket, from_key, query or None)
         if from_owner := owner_of(from_bucket, partition):
             _check_owner(request, "x-amz-source-expected-bucket-owner", from_bucket, from_owner)
-            _check_access(request.caller, partition, "GetObject", from_bucket, from_key, {}, None)
+            _check_access(request.caller, _action("GetObject", source.version), source, {})
 
 
 def _check_owner(request: Request, header: str, bucket: str, owner: str) -> None:
@@ -184,45 +203,41 @@ def _action(operation: str, version: str | None) -> str:
     return action
 
 
-def _check_access(
-    caller: Caller, partition: str, action: str, bucket: str, key: str, headers: dict[str, str], version: str | None
-) -> None:
+def _check_access(caller: Caller, action: str, place: Place, headers: dict[str, str]) -> None:
     """Refuses unless the bucket is the caller's own or its policy lets the caller in, and no policy statement denies.
 
     Raises:
         AwsError: ``AccessDenied``; the message says which of these it was.
     """
-    found = _bucket(partition, bucket)
-    own = caller.account != "" and caller.account == owner_of(bucket, partition)
+    found = _bucket(place.partition, place.bucket)
+    own = caller.account != "" and caller.account == owner_of(place.bucket, place.partition)
     if found is None or (own and caller.is_account and action in NEVER_LOCKED):
         return
     verdict = policy.Verdict(allowed=False, denied=False, unknown=())
     if found.policy is not None:
-        resource = f"arn:{partition}:s3:::{bucket}" + (f"/{key}" if key else "")
         context = {
             "aws:securetransport": "true",
             "s3:tlsversion": "1.3",
             "aws:principalaccount": caller.account,
             "aws:principalarn": caller.arn,
             **headers,
-            **_tags(partition, bucket, key, version),
+            **_tags(place),
         }
-        asked = policy.Asked(caller.account, caller.arn, f"s3:{action}", resource, context, ABSENT)
+        asked = policy.Asked(caller.account, caller.arn, f"s3:{action}", place.arn, context, ABSENT)
         verdict = policy.evaluate(json.loads(found.policy), asked)
     unknown = f" (conditions not evaluated here: {', '.join(verdict.unknown)})" if verdict.unknown else ""
     if verdict.denied:
-        raise _denied(f"The policy of {bucket} denies s3:{action}{unknown}.")
+        raise _denied(f"The policy of {place.bucket} denies s3:{action}{unknown}.")
     if not own and not verdict.allowed:
-        who = f"account {caller.account}" if caller.account else "an anonymous caller"
-        raise _denied(
-            f"Bucket {bucket} belongs to another account, and its policy does not allow {who} s3:{action}{unknown}."
-        )
+        what = f"s3:{action} to {f'account {caller.account}' if caller.account else 'an anonymous caller'}"
+        raise _denied(f"{place.bucket} belongs to another account, and its policy does not allow {what}{unknown}.")
 
 
-def _tags(partition: str, bucket: str, key: str, version: str | None) -> dict[str, str]:
+def _tags(place: Place) -> dict[str, str]:
     """The condition keys that an object's tags give."""
-    found = _object(partition, bucket, key, version) if key else None
-    if found is None:
+    found = _object(place) if place.key else None
+    owner = owner_of(place.bucket, place.partition)
+    if found is None or owner is None:
         return {}
-    tags = s3_backends[owner_of(bucket, partition)][partition].tagger.get_tag_dict_for_resource(found.arn)
+    tags = s3_backends[owner][place.partition].tagger.get_tag_dict_for_resource(found.arn)
     return {f"s3:existingobjecttag/{name}".lower(): str(value) for name, value in tags.items()}

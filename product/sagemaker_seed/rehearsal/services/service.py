@@ -22,9 +22,9 @@ class Service:
 
     Attributes:
         name: botocore's name of the service.
-        operations: the API's name of an operation -> the function that answers it with a dict in the shape of the operation's output,
-            or raises ``AwsError``.
-        complete: whether nothing of it is moto's, so that an operation that is not in ``operations`` is not implemented.
+        operations: the API's name of an operation -> the function that answers it with a dict in the shape of the
+            operation's output, or raises ``AwsError``.
+        complete: whether nothing of it is moto's, so that what is not in ``operations`` is not implemented.
         guard: entered around every operation that moto answers; refuses by raising ``AwsError``.
     """
 

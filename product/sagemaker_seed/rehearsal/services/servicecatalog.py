@@ -1,7 +1,8 @@
-"""Service Catalog's administrator API: portfolios, products, versions, constraints and principals. Nothing is provisioned here.
+"""Service Catalog's administrator API: portfolios, products, versions, constraints, principals. Provisions nothing.
 
-Every operation is a function of the store of the caller's account and region, the request, and its parameters, to a dict in the
-shape of the operation's output; ``OPERATIONS`` at the end is all that there is. What is not in that table is refused by name.
+Every operation is a function of the store of the caller's account and region, the request, and its parameters, to a
+dict in the shape of the operation's output; ``OPERATIONS`` at the end is all that there is. What is not in that table
+is refused by name.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def service() -> Service:
 
 
 def _once(store: Store, request: Request, parameters: Parameters, act: Act) -> Answer:
-    """Acts, unless a request with this idempotency token has been answered: then that answer again, and nothing happens."""
+    """Acts, unless a request with this idempotency token was answered before: then that answer again, and no act."""
     token = parameters.pop("IdempotencyToken", None)
     if token is None:
         return act(store, request, parameters)
@@ -501,7 +502,7 @@ def _list_principals(store: Store, _: Request, p: Parameters) -> Answer:
 
 
 def _list_launch_paths(store: Store, request: Request, p: Parameters) -> Answer:
-    """The ways in which the caller may launch a product: through each portfolio that has it, and the caller as a principal."""
+    """The ways for the caller to launch a product: each portfolio that has it, and has the caller as a principal."""
     product = store.product(p["ProductId"])
     paths = [
         {
@@ -519,7 +520,7 @@ def _list_launch_paths(store: Store, request: Request, p: Parameters) -> Answer:
 
 
 def _stands_for(arn: str, kind: str, request: Request) -> bool:
-    """Whether a portfolio's principal is the caller. An account's own credentials stand for all of the account's principals."""
+    """Whether a portfolio's principal is the caller. An account's own credentials stand for all of its principals."""
     caller = request.caller
     if kind == "IAM_PATTERN":
         return caller.is_account or like(arn, caller.arn.replace(f"::{caller.account}:", ":::", 1))

@@ -1,4 +1,4 @@
-"""What Service Catalog holds of one account in one region, and the limits on it. Reads no request and writes no answer."""
+"""What Service Catalog holds of one account in one region, and the limits on it. Reads no request, writes no answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def now() -> datetime:
 
 @dataclass
 class Version:
-    """A provisioning artifact. ``url`` is where its template was, ``template`` the text that was there when it was made."""
+    """A provisioning artifact; ``url`` is where its template was when it was made, ``template`` its text then."""
 
     id: str
     name: str
@@ -139,7 +139,7 @@ class Store:
         return _found({p.name: p for p in named}, str(name), "Product")
 
     def version_by(self, product: Product, identifier: str | None, name: str | None) -> Version:
-        """The version of ``product`` with this id or this name, exactly one of which is given; the newest of several of a name."""
+        """The version with this id or this name, exactly one of which is given; of several of a name the newest."""
         if (identifier is None) == (name is None):
             raise invalid("Name the provisioning artifact by its id or by its name, one of the two.")
         if identifier is not None:

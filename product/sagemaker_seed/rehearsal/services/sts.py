@@ -1,4 +1,4 @@
-"""STS as moto has it, except that an account's own credentials are that account's root, and a role must exist to be assumed."""
+"""STS as moto has it, except that an account's credentials are its root's, and that a role must exist to be assumed."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ def _guard(request: Request) -> Iterator[None]:
     if request.operation == "AssumeRole":
         role = str(request.parameters().get("RoleArn", ""))
         if not role_exists(role):
-            message = f"{request.caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role} (there is no such role)"
-            raise AwsError("AccessDenied", message, 403)
+            act = f"sts:AssumeRole on resource: {role} (there is no such role)"
+            raise AwsError("AccessDenied", f"{request.caller.arn} is not authorized to perform: {act}", 403)
     yield

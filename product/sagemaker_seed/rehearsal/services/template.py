@@ -58,14 +58,14 @@ def fetch(url: str, caller: Caller, partition: str) -> str:
     """The text of the template at ``url``, read from the embedded S3 as ``caller``.
 
     Raises:
-        TemplateError: not an S3 URL, no such object, not readable by the caller, in another region, too big, or not text.
+        TemplateError: not an S3 URL, no such object, not the caller's to read, in another region, too big, or not text.
     """
     where = locate(url)
     region = s3.region_of(where.bucket, partition)
     if region is not None and where.region is not None and where.region != region:
         raise TemplateError(f"S3 error: bucket {where.bucket} is in {region}, and the URL says {where.region}: {url}")
     try:
-        content = s3.read_object(caller, partition, where.bucket, where.key, where.version)
+        content = s3.read_object(caller, s3.Place(partition, where.bucket, where.key, where.version))
     except AwsError as error:
         raise TemplateError(f"S3 error: {error.message} ({url})") from None
     if len(content) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""Checks a request's parameters against botocore's model of the operation: required, length, range, pattern, values. No semantics."""
+"""Checks a request's parameters against botocore's model of the operation. What they mean is not looked at."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _integer(value: Any, shape: Any, path: str) -> Iterator[str]:
         yield _broken(value, path, f"Member must have value less than or equal to {high}")
 
 
-def _boolean(value: Any, shape: Any, path: str) -> Iterator[str]:
+def _boolean(value: Any, _: Any, path: str) -> Iterator[str]:
     if not isinstance(value, bool):
         yield _broken(value, path, "Member must be a boolean")
 
@@ -124,7 +124,7 @@ def _broken(value: Any, path: str, constraint: str) -> str:
 
 @cache
 def _compiled(pattern: str) -> Callable[[str], bool]:
-    r"""A test of a whole string. ``\p{L}`` and the like, which Python's ``re`` lacks, are tested through placeholders."""
+    r"""A test of a whole string; ``\p{L}`` and the like, which Python's ``re`` lacks, go through placeholders."""
     expression = re.compile(UNICODE_CLASS.sub(lambda m: PLACEHOLDERS[m[1]], pattern))
     if not UNICODE_CLASS.search(pattern):
         return lambda text: expression.fullmatch(text) is not None

@@ -1,0 +1,554 @@
+"""test/test.py and its checks with AWS stubbed: bad endpoints fail their check; results are always left."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from botocore.response import StreamingBody
+from botocore.stub import ANY, Stubber
+from conftest import PACKAGE_ARN, ROOT, Stub
+
+import checks
+import endpoint
+from checks import Subject, percentile, run
+from endpoint import Clients, NotInServiceError, wait_until_in_service
+from expectations import Expectations, Payload
+from report import ERROR, FAILED, PASSED, SKIPPED, Check, Report
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+NAME = "iris-p-1-prod"
+PARAMETERS = {
+    "SageMakerProjectName": "iris",
+    "SageMakerProjectId": "p-1",
+    "StageName": "prod",
+    "ModelPackageName": PACKAGE_ARN,
+    "EndpointInstanceType": "ml.m5.large",
+    "EndpointInstanceCount": "2",
+    "DataCapturePercentage": "0",
+    "KmsKeyArn": "",
+    "EnableNetworkIsolation": "true",
+    "SubnetIds": "subnet-b,subnet-a",
+    "SecurityGroupIds": "sg-a",
+}
+CSV = Payload("rows.csv", "text/csv", b"1\n", 1, [{"value": 1.0, "tolerance": 0.5}])
+JSON = Payload("rows.json", "application/json", b'{"instances": [[1]]}', 1, None)
+GOOD_ANSWER = b'{"predictions": [{"value": 1.2}]}'
+ORDER = [
+    "in-service",
+    "update-not-rolled-back",
+    "serves-the-model-package-of-the-build",
+    "runs-the-configuration-of-the-build",
+    "payload rows.csv",
+    "payload rows.json",
+    "latency",
+]
+
+
+def load_main() -> ModuleType:
+    """`test` is also the name of a package of Python's own, so that this one is loaded by its path."""
+    spec = importlib.util.spec_from_file_location("endpoint_test", ROOT / "test" / "test.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def main() -> Callable[..., int]:
+    found: Callable[..., int] = load_main().main
+    return found
+
+
+def describe(stubber: Stubber, status: str = "InService", **more: Any) -> None:
+    answer = {
+        "EndpointName": NAME,
+        "EndpointArn": f"arn:aws:sagemaker:eu-west-1:111111111111:endpoint/{NAME}",
+        "EndpointConfigName": "config-1",
+        "EndpointStatus": status,
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+        **more,
+    }
+    stubber.add_response("describe_endpoint", answer, {"EndpointName": NAME})
+
+
+def describe_config(stubber: Stubber, count: int = 2, **more: Any) -> None:
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": "model-1",
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": count,
+    }
+    answer = {
+        "EndpointConfigName": "config-1",
+        "EndpointConfigArn": "arn:aws:sagemaker:eu-west-1:111111111111:endpoint-config/config-1",
+        "ProductionVariants": [variant],
+        "CreationTime": NOW,
+        **more,
+    }
+    stubber.add_response("describe_endpoint_config", answer, {"EndpointConfigName": "config-1"})
+
+
+def describe_model(stubber: Stubber, container: dict[str, Any] | None = None, **more: Any) -> None:
+    answer = {
+        "ModelName": "model-1",
+        "ModelArn": "arn:aws:sagemaker:eu-west-1:111111111111:model/model-1",
+        "CreationTime": NOW,
+        "EnableNetworkIsolation": True,
+        "VpcConfig": {"Subnets": ["subnet-a", "subnet-b"], "SecurityGroupIds": ["sg-a"]},
+        **(
+            {"PrimaryContainer": container or {"ModelPackageName": PACKAGE_ARN}}
+            if "Containers" not in more
+            else {}
+        ),
+        **more,
+    }
+    stubber.add_response("describe_model", answer, {"ModelName": "model-1"})
+
+
+def answer(stubber: Stubber, body: bytes = GOOD_ANSWER, content_type: str = "application/json") -> None:
+    stubber.add_response(
+        "invoke_endpoint",
+        {"Body": StreamingBody(io.BytesIO(body), len(body)), "ContentType": content_type},
+        {"EndpointName": NAME, "ContentType": ANY, "Accept": "application/json", "Body": ANY},
+    )
+
+
+def server_error(stubber: Stubber) -> None:
+    stubber.add_client_error(
+        "invoke_endpoint", "ModelError", "Received server error", modeled_fields={"OriginalStatusCode": 500}
+    )
+
+
+class Bench:
+    """A subject with stubbed clients; by default a good endpoint, two payloads, four invocations."""
+
+    def __init__(self, stub: Stub, p95_milliseconds: float = 60000) -> None:
+        client, self.sagemaker = stub("sagemaker")
+        runtime, self.runtime = stub("sagemaker-runtime")
+        expectations = Expectations("regression", [], 1, 4, p95_milliseconds, [CSV, JSON], {})
+        self.subject = Subject(Clients(client, runtime), NAME, PARAMETERS, expectations, 0.05, 0.01)
+        self.report = Report(started="2026-11-21T00:00:00+00:00")
+
+    def good(self, invocations: int = 6) -> None:
+        describe(self.sagemaker)
+        describe_config(self.sagemaker)
+        describe_model(self.sagemaker)
+        for _ in range(invocations):
+            answer(self.runtime)
+
+    def outcomes(self) -> dict[str, str]:
+        run(self.subject, self.report)
+        return {check.name: check.outcome for check in self.report.checks}
+
+    def message(self, name: str) -> str:
+        return next(check.message for check in self.report.checks if check.name == name)
+
+
+def test_a_good_endpoint_passes_every_check(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.good()
+    assert bench.outcomes() == dict.fromkeys(ORDER, PASSED)
+    assert bench.report.outcome == PASSED
+    latency = bench.report.checks[-1]
+    assert latency.details["invocations"] == 4
+    assert set(latency.details) == {"invocations", "failed", "p50_milliseconds", "p95_milliseconds"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message"),
+    [
+        ("Failed", "no capacity", f"{NAME} is Failed: no capacity"),
+        ("OutOfService", "x", f"{NAME} is OutOfService: x"),
+        ("UpdateRollbackFailed", "x", f"{NAME} is UpdateRollbackFailed: x"),
+        ("Deleting", "x", f"{NAME} is Deleting: x"),
+    ],
+)
+def test_a_failed_endpoint_fails_at_once_and_the_rest_is_skipped(
+    stub: Stub, status: str, reason: str, message: str
+) -> None:
+    bench = Bench(stub)
+    describe(bench.sagemaker, status, FailureReason=reason)
+    assert bench.outcomes() == {"in-service": FAILED, **dict.fromkeys(ORDER[1:], SKIPPED)}
+    assert bench.message("in-service") == message
+
+
+def test_a_missing_endpoint(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.sagemaker.add_client_error("describe_endpoint", "ValidationException", "Could not find endpoint")
+    assert bench.outcomes()["in-service"] == FAILED
+    assert bench.message("in-service") == f"there is no endpoint {NAME}"
+
+
+def test_an_endpoint_that_may_not_be_looked_at_is_an_error_of_the_check(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.sagemaker.add_client_error("describe_endpoint", "AccessDeniedException", "not authorized")
+    assert bench.outcomes()["in-service"] == ERROR
+    assert bench.report.outcome == ERROR
+    assert "AccessDeniedException" in bench.message("in-service")
+
+
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_waiting_ends_when_the_endpoint_is_in_service(stub: Stub) -> None:
+    client, stubber = stub("sagemaker")
+    for status in ("Creating", "Creating", "Updating", "InService"):
+        describe(stubber, status)
+    clock = Clock()
+    ready = wait_until_in_service(client, NAME, 100, 10, clock=lambda: clock.now, sleep=clock.sleep)
+    assert ready.seen == ("Creating", "Updating", "InService")
+    assert clock.now == 30
+
+
+def test_waiting_has_a_bound_and_says_so(stub: Stub) -> None:
+    client, stubber = stub("sagemaker")
+    for _ in range(4):
+        describe(stubber, "Updating")
+    clock = Clock()
+    with pytest.raises(NotInServiceError, match="is still Updating after 25 seconds"):
+        wait_until_in_service(client, NAME, 25, 10, clock=lambda: clock.now, sleep=clock.sleep)
+    assert clock.now == 25
+
+
+@pytest.mark.parametrize(
+    "seen", [[("RollingBack", {}), ("InService", {})], [("InService", {"FailureReason": "alarm"})]]
+)
+def test_a_rolled_back_update_fails(stub: Stub, seen: list[tuple[str, dict[str, Any]]]) -> None:
+    bench = Bench(stub)
+    for status, more in seen:
+        describe(bench.sagemaker, status, **more)
+    describe_config(bench.sagemaker)
+    describe_model(bench.sagemaker)
+    for _ in range(6):
+        answer(bench.runtime)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "update-not-rolled-back": FAILED}
+    assert "was rolled back" in bench.message("update-not-rolled-back")
+
+
+OLD = PACKAGE_ARN.replace("/7", "/6")
+
+
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [
+        ({"container": {"ModelPackageName": OLD}}, OLD),
+        ({"container": {"Image": "111111111111.dkr.ecr.eu-west-1.amazonaws.com/x"}}, "(no model package)"),
+        ({"Containers": [{"ModelPackageName": PACKAGE_ARN}, {"ModelPackageName": OLD}]}, OLD),
+    ],
+)
+def test_an_endpoint_in_service_with_another_model_fails(
+    stub: Stub, model: dict[str, Any], served: str
+) -> None:
+    bench = Bench(stub)
+    describe(bench.sagemaker)
+    describe_config(bench.sagemaker)
+    describe_model(bench.sagemaker, **model)
+    for _ in range(6):
+        answer(bench.runtime)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[2]: FAILED}
+    assert served in bench.message(ORDER[2])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        {"container": {"ModelPackageName": PACKAGE_ARN.upper()}},
+        {"Containers": [{"ModelPackageName": PACKAGE_ARN}]},
+    ],
+)
+def test_the_model_package_may_be_in_another_case_or_in_containers(stub: Stub, model: dict[str, Any]) -> None:
+    bench = Bench(stub)
+    describe(bench.sagemaker)
+    describe_config(bench.sagemaker)
+    describe_model(bench.sagemaker, **model)
+    for _ in range(6):
+        answer(bench.runtime)
+    assert bench.outcomes()[ORDER[2]] == PASSED
+
+
+CAPTURE = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 20,
+    "DestinationS3Uri": "s3://b/p",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "model", "message"),
+    [
+        ({"count": 1}, {}, "EndpointInstanceCount is 1 instead of 2"),
+        ({"KmsKeyId": "key"}, {}, "KmsKeyArn is key instead of none"),
+        ({"DataCaptureConfig": CAPTURE}, {}, "DataCapturePercentage is 20 instead of 0"),
+        ({}, {"EnableNetworkIsolation": False}, "EnableNetworkIsolation is false instead of true"),
+        (
+            {},
+            {"VpcConfig": {"Subnets": ["subnet-a"], "SecurityGroupIds": ["sg-a"]}},
+            "SubnetIds is subnet-a instead of",
+        ),
+    ],
+)
+def test_another_configuration_than_the_builds_fails(
+    stub: Stub, config: dict[str, Any], model: dict[str, Any], message: str
+) -> None:
+    bench = Bench(stub)
+    describe(bench.sagemaker)
+    describe_config(bench.sagemaker, **config)
+    describe_model(bench.sagemaker, **model)
+    for _ in range(6):
+        answer(bench.runtime)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[3]: FAILED}
+    assert message in bench.message(ORDER[3])
+
+
+def test_a_wrong_answer_fails_its_payload(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.good(invocations=0)
+    answer(bench.runtime, b'{"predictions": [{"value": 3}]}')
+    answer(bench.runtime, b"3", "text/csv")
+    for _ in range(4):
+        answer(bench.runtime)
+    outcomes = bench.outcomes()
+    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, FAILED, PASSED]
+    assert "answered 3" in bench.message("payload rows.csv")
+    assert "answered text/csv" in bench.message("payload rows.json")
+
+
+def test_one_server_error_in_the_load_fails_the_latency_check(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.good(invocations=5)
+    server_error(bench.runtime)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
+    message = bench.message("latency")
+    assert message.startswith(
+        "1 of 4 invocations failed, the first with rows.json: InvokeEndpoint: ModelError"
+    )
+    assert "(the model answered 500)" in message
+
+
+def test_the_load_ends_early_when_everything_fails(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "MAX_FAILED_INVOCATIONS", 2)
+    bench = Bench(stub)
+    bench.good(invocations=0)
+    for _ in range(4):
+        server_error(bench.runtime)
+    outcomes = bench.outcomes()
+    assert [outcomes[name] for name in ORDER[4:]] == [FAILED] * 3
+    assert "2 of 2 invocations failed" in bench.message("latency")
+
+
+def test_a_slow_endpoint_fails_the_latency_check(stub: Stub) -> None:
+    bench = Bench(stub, p95_milliseconds=0.000001)
+    bench.good()
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
+    assert "at most 1e-06 ms are allowed" in bench.message("latency")
+
+
+def test_an_endpoint_that_never_answers_is_asked_only_once(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(stub)
+    bench.good(invocations=0)
+
+    def never(**_: Any) -> Any:
+        raise ReadTimeoutError(endpoint_url="https://runtime")
+
+    monkeypatch.setattr(bench.subject.clients.runtime, "invoke_endpoint", never)
+    outcomes = bench.outcomes()
+    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, SKIPPED, SKIPPED]
+    assert "no answer within" in bench.message("payload rows.csv")
+
+
+@pytest.mark.parametrize(("share", "value"), [(50, 50), (95, 95), (100, 100)])
+def test_percentiles(share: int, value: int) -> None:
+    assert percentile([float(n) for n in range(100, 0, -1)], share) == value
+    assert percentile([3.0], share) == 3.0
+
+
+def test_the_role_of_a_stage_is_assumed(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    sts, stubber = stub("sts")
+    secret = {
+        "AccessKeyId": "ASIAEXAMPLEEXAMPLE",
+        "SecretAccessKey": "s",
+        "SessionToken": "t",
+        "Expiration": NOW,
+    }
+    role = "arn:aws:iam::222222222222:role/seed/test"
+    stubber.add_response("assume_role", {"Credentials": secret}, {"RoleArn": role, "RoleSessionName": ANY})
+    asked: list[tuple[str, Any]] = []
+
+    def client(service: str, **options: Any) -> Any:
+        asked.append((service, options.get("aws_access_key_id")))
+        return sts if service == "sts" else object()
+
+    monkeypatch.setattr(boto3, "client", client)
+    endpoint.connect("eu-west-1", role, 1)
+    endpoint.connect("eu-west-1", "", 1)
+    key = "ASIAEXAMPLEEXAMPLE"
+    assert asked == [
+        ("sts", None),
+        ("sagemaker", key),
+        ("sagemaker-runtime", key),
+        ("sagemaker", None),
+        ("sagemaker-runtime", None),
+    ]
+
+
+def test_results_and_junit_say_the_same() -> None:
+    report = Report(started="2026-11-21T00:00:00+00:00", stage="prod", endpoint=NAME)
+    report.checks = [
+        Check("one", PASSED, "fine", 0.5),
+        Check("two", FAILED, "bad <&> \x00\ud800", 0.1, {"why": 1}),
+        Check("three", ERROR, "broken"),
+        Check("four", SKIPPED, "later"),
+    ]
+    body = json.loads(report.to_json().encode())
+    assert (body["schema"], body["schema_version"], body["outcome"]) == ("endpoint-test-results", 1, "error")
+    assert [check["outcome"] for check in body["checks"]] == [PASSED, FAILED, ERROR, SKIPPED]
+    suite = ET.fromstring(report.to_junit().encode())[0]
+    counts = {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "4", "failures": "1", "errors": "1", "skipped": "1"}
+    assert [[child.tag for child in case] for case in suite] == [
+        ["system-out"],
+        ["failure"],
+        ["error"],
+        ["skipped"],
+    ]
+    failure = suite[1][0].get("message")
+    assert failure == "bad <&> ??"
+
+
+def test_a_report_without_a_passed_check_is_no_success() -> None:
+    assert Report(started="").outcome == ERROR
+    assert Report(started="", checks=[Check("a", SKIPPED, "")]).outcome == ERROR
+
+
+def results(folder: Path) -> dict[str, Any]:
+    assert ET.parse(folder / "results.xml").getroot().tag == "testsuites"
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("config", "environment", "message"),
+    [
+        (None, {}, "BUILD_CONFIG is not set"),
+        (None, {"BUILD_CONFIG": "gone.json"}, "gone.json: cannot be read"),
+        ("{", {}, "not JSON"),
+        ('{"Parameters": {"StageName": "prod"}}', {}, "lacks SageMakerProjectName"),
+        (json.dumps({"Parameters": PARAMETERS}), {"STAGE": "staging"}, "is for prod, but STAGE is staging"),
+    ],
+)
+def test_bad_input_leaves_results_and_exit_code_2(
+    main: Callable[..., int],
+    tmp_path: Path,
+    config: str | None,
+    environment: dict[str, str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    environment = {"EXPORT_TEST_RESULTS": str(tmp_path / "results.json"), **environment}
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+        environment["BUILD_CONFIG"] = str(tmp_path / "config.json")
+    assert main([], environment) == 2
+    found = results(tmp_path)
+    assert found["outcome"] == ERROR
+    assert message in found["checks"][0]["message"]
+    assert message in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["--unknown"], ["--timeout", "0"], ["--timeout", "soon"]])
+def test_wrong_use_leaves_results_too(main: Callable[..., int], tmp_path: Path, arguments: list[str]) -> None:
+    assert main(arguments, {"EXPORT_TEST_RESULTS": str(tmp_path / "results.json")}) == 2
+    assert results(tmp_path)["outcome"] == ERROR
+
+
+def good_environment(folder: Path) -> dict[str, str]:
+    (folder / "config.json").write_text(json.dumps({"Parameters": PARAMETERS}))
+    return {"BUILD_CONFIG": str(folder / "config.json"), "EXPORT_TEST_RESULTS": str(folder / "results.json")}
+
+
+def test_an_unexpected_exception_leaves_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load_main()
+
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(module, "run", broken)
+    assert module.main([], {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}) == 1
+    assert "unexpected ZeroDivisionError: a defect" in results(tmp_path)["checks"][0]["message"]
+
+
+def test_an_interrupted_run_leaves_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = load_main()
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "run", interrupted)
+    assert module.main([], {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}) == 1
+    assert results(tmp_path)["checks"][0]["message"] == "the run was interrupted"
+
+
+def test_no_region_is_an_error_of_the_connection(main: Callable[..., int], tmp_path: Path) -> None:
+    assert main([], good_environment(tmp_path)) == 1
+    check = results(tmp_path)["checks"][0]
+    assert (check["name"], check["outcome"]) == ("connection", ERROR)
+    assert "no AWS region; set AWS_REGION" in check["message"]
+
+
+def test_the_build_artifact_of_codebuild_is_looked_at_first(
+    main: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifact = tmp_path / "artifact"
+    artifact.mkdir()
+    environment = {**good_environment(artifact), "EXPORT_TEST_RESULTS": str(tmp_path / "results.json")}
+    environment |= {"BUILD_CONFIG": "config.json", "CODEBUILD_SRC_DIR_BuildArtifact": str(artifact)}
+    monkeypatch.chdir(tmp_path)
+    assert main([], environment) == 1
+    assert results(tmp_path)["endpoint"] == NAME
+
+
+def test_results_that_cannot_be_written_are_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = load_main()
+
+    def passed(_: Subject, report: Report) -> None:
+        report.checks.append(Check("all", PASSED, "fine"))
+
+    monkeypatch.setattr(module, "run", passed)
+    environment = {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}
+    assert module.main([], environment) == 0
+    (tmp_path / "file").write_text("")
+    assert module.main([], {**environment, "EXPORT_TEST_RESULTS": str(tmp_path / "file" / "r.json")}) == 1
+    assert "cannot write the results" in capsys.readouterr().err
+
+
+def test_json_prints_the_results_alone(
+    main: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--json"], good_environment(tmp_path))
+    assert json.loads(capsys.readouterr().out) == results(tmp_path)

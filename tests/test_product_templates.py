@@ -1,0 +1,1545 @@
+"""The CloudFormation templates under product/: what they make, its names, and who may do what; deploys nothing."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import cfnlint
+import pytest
+import yaml
+from botocore import xform_name
+from botocore.session import Session
+from cfnlint.helpers import REGIONS
+from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
+from moto.events.models import EventPattern
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "product" / "cloudformation"
+SEED = ROOT / "<<cookiecutter.project_slug>>"
+FILES = ("project.yaml", "catalog.yaml", "data-science-account.yaml")
+
+Json = Any
+
+# The worst case of every name: SageMaker's limits, and the longest region that there is.
+ACCOUNT, STAGING, PROD = "111111111111", "222222222222", "333333333333"
+LONG_NAME, LONG_ID, LONG_REGION = "n" * 32, "i" * 20, max(REGIONS, key=len)
+PSEUDO = {
+    "AWS::AccountId": ACCOUNT,
+    "AWS::Partition": "aws",
+    "AWS::Region": LONG_REGION,
+    "AWS::URLSuffix": "amazonaws.com",
+}
+PROJECT = {"SageMakerProjectName": LONG_NAME, "SageMakerProjectId": LONG_ID}
+HERE: dict[str, str] = {}
+ELSEWHERE = {"AccountStagingId": STAGING, "AccountProdId": PROD}
+NO_VALUE = object()
+
+
+# ------------------------------------------------------------------------------------------ reading a template
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms, each turned into its long form."""
+
+
+def _short_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Json]:
+    if isinstance(node, yaml.ScalarNode):
+        value: Json = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _short_form)
+
+
+@cache
+def text(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+@cache
+def load(name: str) -> dict[str, Json]:
+    return dict(yaml.load(text(name), Loader=_Loader))
+
+
+def walk(node: Json) -> Iterator[Json]:
+    yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from walk(child)
+
+
+def references(node: Json) -> set[str]:
+    """The parameters and resources that a part of a template refers to."""
+    found: set[str] = set()
+    for part in walk(node):
+        if not isinstance(part, dict):
+            continue
+        if isinstance(part.get("Ref"), str):
+            found.add(part["Ref"])
+        if "Fn::GetAtt" in part:
+            found.add(part["Fn::GetAtt"][0])
+        if "Fn::Sub" in part:
+            sub = part["Fn::Sub"]
+            for name in re.findall(r"\$\{([^}!]+)\}", sub if isinstance(sub, str) else sub[0]):
+                found.add(name.split(".")[0])
+    return found
+
+
+# What `Ref` gives, and the ARN, of what the templates refer to.
+NAME_PROPERTY = {
+    "AWS::CodeBuild::Project": "Name",
+    "AWS::CodeCommit::Repository": "RepositoryName",
+    "AWS::CodePipeline::Pipeline": "Name",
+    "AWS::Events::Rule": "Name",
+    "AWS::IAM::Role": "RoleName",
+    "AWS::KMS::Alias": "AliasName",
+    "AWS::Logs::LogGroup": "LogGroupName",
+    "AWS::S3::Bucket": "BucketName",
+}
+HERE_ARN = f"{LONG_REGION}:{ACCOUNT}"
+ARN = {
+    "AWS::CodeBuild::Project": f"arn:{'aws'}:codebuild:{HERE_ARN}:project/{{}}",
+    "AWS::CodeCommit::Repository": f"arn:{'aws'}:codecommit:{HERE_ARN}:{{}}",
+    "AWS::CodePipeline::Pipeline": f"arn:{'aws'}:codepipeline:{HERE_ARN}:{{}}",
+    "AWS::Events::Rule": f"arn:{'aws'}:events:{HERE_ARN}:rule/{{}}",
+    "AWS::IAM::Role": f"arn:{'aws'}:iam::{ACCOUNT}:role/sagemaker-seed/{{}}",
+    "AWS::KMS::Alias": f"arn:{'aws'}:kms:{HERE_ARN}:{{}}",
+    "AWS::KMS::Key": f"arn:{'aws'}:kms:{HERE_ARN}:key/{{}}",
+    "AWS::Logs::LogGroup": f"arn:{'aws'}:logs:{HERE_ARN}:log-group:{{}}",
+    "AWS::S3::Bucket": f"arn:{'aws'}:s3:::{{}}",
+}
+
+
+class Resolved:
+    """A template as one launch makes it: conditions decided, functions worked out, absent values left out."""
+
+    def __init__(self, name: str, **parameters: str) -> None:
+        self.template = load(name)
+        declared = self.template.get("Parameters", {})
+        assert not set(parameters) - set(declared), "the test gives a parameter that the template does not have"
+        defaults = {key: value["Default"] for key, value in declared.items() if "Default" in value}
+        self.values = PSEUDO | defaults | parameters
+        self.resources: dict[str, dict[str, Json]] = {
+            key: self._node(value)
+            for key, value in self.template["Resources"].items()
+            if "Condition" not in value or self._condition(value["Condition"])
+        }
+        self.outputs = {key: self._node(value["Value"]) for key, value in self.template["Outputs"].items()}
+
+    def of_type(self, type_name: str) -> dict[str, dict[str, Json]]:
+        return {key: value["Properties"] for key, value in self.resources.items() if value["Type"] == type_name}
+
+    def name(self, logical_id: str) -> str:
+        resource = self.template["Resources"][logical_id]
+        name_property = NAME_PROPERTY.get(resource["Type"])
+        return str(self._node(resource["Properties"][name_property])) if name_property else logical_id
+
+    def arn(self, logical_id: str) -> str:
+        type_name = self.template["Resources"][logical_id]["Type"]
+        return ARN[type_name].format(self.name(logical_id))
+
+    def _condition(self, node: Json) -> bool:
+        if isinstance(node, str):
+            return self._condition(self.template["Conditions"][node])
+        ((function, argument),) = node.items()
+        rules: dict[str, Callable[[], bool]] = {
+            "Condition": lambda: self._condition(argument),
+            "Fn::And": lambda: all(self._condition(part) for part in argument),
+            "Fn::Not": lambda: not self._condition(argument[0]),
+            "Fn::Equals": lambda: bool(self._node(argument[0]) == self._node(argument[1])),
+        }
+        return rules[function]()
+
+    def _ref(self, name: str) -> Json:
+        if name == "AWS::NoValue":
+            return NO_VALUE
+        return self.values[name] if name in self.values else self.name(name)
+
+    def _att(self, logical_id: str, attribute: str) -> str:
+        named = {"Arn": self.arn, "Name": self.name}
+        return named[attribute](logical_id) if attribute in named else f"({logical_id} {attribute})"
+
+    def _sub(self, argument: Json) -> str:
+        template, own = (argument, {}) if isinstance(argument, str) else argument
+
+        def value(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in own:
+                return str(self._node(own[name]))
+            return self._att(*name.split(".", 1)) if "." in name else str(self._ref(name))
+
+        return re.sub(r"\$\{([^}]+)\}", value, template)
+
+    def _node(self, node: Json) -> Json:
+        if isinstance(node, list):
+            return [value for value in map(self._node, node) if value is not NO_VALUE]
+        if not isinstance(node, dict):
+            return node
+        first_item: tuple[str, Json] = next(iter(node.items()), ("", None))
+        function, argument = first_item
+        if len(node) == 1 and function == "Ref":
+            return self._ref(argument)
+        if len(node) == 1 and function == "Fn::GetAtt":
+            return self._att(*argument)
+        if len(node) == 1 and function == "Fn::Sub":
+            return self._sub(argument)
+        if len(node) == 1 and function == "Fn::FindInMap":
+            first, second, third = argument
+            return self.template["Mappings"][first][second][third]
+        if len(node) == 1 and function == "Fn::If":
+            return self._node(argument[1] if self._condition(argument[0]) else argument[2])
+        assert not function.startswith("Fn::"), f"the resolver does not know {function}"
+        resolved = {key: self._node(value) for key, value in node.items()}
+        return {key: value for key, value in resolved.items() if value is not NO_VALUE}
+
+
+def project(**parameters: str) -> Resolved:
+    return Resolved("project.yaml", **(PROJECT | parameters))
+
+
+def many(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else [value]
+
+
+# --------------------------------------------------------------------------------------------- all templates
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_cfn_lint_finds_nothing(name: str) -> None:
+    run = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), "--include-checks", "I", "--template", FOLDER / name],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_partition_account_or_region_is_hard_coded(name: str) -> None:
+    assert f"arn:{'aws'}:" not in text(name)
+    assert not re.findall(r"\b[0-9]{12}\b", text(name))
+    assert not [region for region in REGIONS if region in text(name)]
+    for part in walk(load(name)):
+        if isinstance(part, str) and part.startswith("arn:"):
+            assert part.startswith("arn:${AWS::Partition}:"), part
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_parameter_condition_and_mapping_is_used(name: str) -> None:
+    template = load(name)
+    used = references([template["Resources"], template.get("Conditions", {}), template["Outputs"]])
+    assert set(template.get("Parameters", {})) <= used
+    mentioned = {
+        condition
+        for part in walk(template)
+        if isinstance(part, dict)
+        for key in ("Condition", "Fn::If")
+        for condition in many(part.get(key, []))[:1]
+        if isinstance(condition, str)
+    }
+    assert set(template.get("Conditions", {})) == mentioned & set(template.get("Conditions", {}))
+    found = {
+        tuple(part["Fn::FindInMap"]) for part in walk(template) if isinstance(part, dict) and "Fn::FindInMap" in part
+    }
+    declared = {
+        (first, second, third)
+        for first, rows in template.get("Mappings", {}).items()
+        for second, row in rows.items()
+        for third in row
+    }
+    assert declared == found
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_person_is_told_what_every_parameter_is(name: str) -> None:
+    template = load(name)
+    interface = template["Metadata"]["AWS::CloudFormation::Interface"]
+    parameters = template["Parameters"]
+    grouped = [parameter for group in interface["ParameterGroups"] for parameter in group["Parameters"]]
+    assert sorted(grouped) == sorted(parameters) == sorted(interface["ParameterLabels"])
+    for key, parameter in parameters.items():
+        assert parameter["Description"], key
+        assert ("AllowedPattern" in parameter) == ("ConstraintDescription" in parameter), key
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_output_says_what_it_is(name: str) -> None:
+    assert all(output["Description"] for output in load(name)["Outputs"].values())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_resource_star_has_its_reason_beside_it(name: str) -> None:
+    lines = text(name).splitlines()
+    bare = [
+        f"{name}:{number + 1}"
+        for number, line in enumerate(lines)
+        if re.match(r"\s*(Resource:|-) [\"']?\*[\"']?\s*($|#)", line)
+        and "#" not in line
+        and not lines[number - 1].lstrip().startswith("#")
+    ]
+    assert not bare
+
+
+# ---------------------------------------------------------------------------------------- project.yaml: launch
+
+PLACEHOLDERS = {
+    ("Seed", "Code", "Bucket"): "unbound-seed-bucket",
+    ("Seed", "Code", "Key"): "unbound-seed-key",
+    ("Seed", "Release", "Project"): "unbound-project",
+    ("Seed", "Release", "Team"): "unbound-team",
+    ("Seed", "Release", "Version"): "unbound-version",
+}
+
+
+def test_what_publishing_binds_stands_in_the_template_once() -> None:
+    mappings = load("project.yaml")["Mappings"]
+    for (first, second, third), placeholder in PLACEHOLDERS.items():
+        assert mappings[first][second][third] == placeholder
+        assert text("project.yaml").count(placeholder) == 1
+    assert text("project.yaml").count("unbound-") == len(PLACEHOLDERS)
+
+
+def test_a_bound_template_stays_yaml_whatever_the_answers(tmp_path: Path) -> None:
+    hostile = {placeholder: f"{{{{ : # \"{placeholder}\" 'é' - & *x" for placeholder in PLACEHOLDERS.values()}
+    bound = text("project.yaml")
+    for placeholder, value in hostile.items():
+        bound = bound.replace(placeholder, json.dumps(value))
+    mappings = yaml.load(bound, Loader=_Loader)["Mappings"]
+    assert {key: mappings[key[0]][key[1]][key[2]] for key in PLACEHOLDERS} == {
+        key: hostile[placeholder] for key, placeholder in PLACEHOLDERS.items()
+    }
+
+
+def test_only_names_with_safe_characters_reach_a_tag() -> None:
+    """A tag refuses most punctuation, and a team or a project may be called anything."""
+    for part in walk(load("project.yaml")["Resources"]):
+        if isinstance(part, dict) and set(part) == {"Key", "Value"}:
+            assert part["Value"] in (
+                {"Ref": "SageMakerProjectName"},
+                {"Ref": "SageMakerProjectId"},
+                {"Fn::FindInMap": ["Seed", "Release", "Version"]},
+            )
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("SageMakerProjectName", ["a", "2iris", "Iris-2", "a--b", "n" * 32], ["", "-a", "a-", "a_b", "n" * 33, "é"]),
+        ("SageMakerProjectId", ["p-idy6c3e1fiqj", "i" * 20], ["", "P-UPPER", "i" * 21, "-a"]),
+        ("AccountStagingId", ["", STAGING], ["1", STAGING + "1", "a" * 12]),
+        ("AccountProdId", ["", PROD], ["1", PROD + "1", "a" * 12]),
+        (
+            "SageMakerExecutionRoleStagingName",
+            ["role", "team/model-role"],
+            ["", "/role", "a*", "a?b", "arn:x:iam::1:role/a"],
+        ),
+        (
+            "SageMakerExecutionRoleProdName",
+            ["role", "team/model-role"],
+            ["", "/role", "a*", "a?b", "arn:x:iam::1:role/a"],
+        ),
+    ],
+)
+def test_a_launch_takes_good_values_and_refuses_bad_ones(parameter: str, good: list[str], bad: list[str]) -> None:
+    pattern = load("project.yaml")["Parameters"][parameter]["AllowedPattern"]
+    assert [value for value in good if re.fullmatch(pattern, value) is None] == []
+    assert [value for value in bad if re.fullmatch(pattern, value) is not None] == []
+
+
+def test_sagemaker_fills_in_what_has_no_default() -> None:
+    parameters = load("project.yaml")["Parameters"]
+    assert {key for key, value in parameters.items() if "Default" not in value} == set(PROJECT)
+    assert {value["Type"] for value in parameters.values()} == {"String"}
+
+
+# Limit and pattern of every name that a launch makes; the buckets' and CodeBuild's are the tight ones.
+NAME_LIMITS = {
+    "AWS::CodeBuild::Project": (150, r"[A-Za-z0-9][A-Za-z0-9\-_]{1,149}"),
+    "AWS::CodeCommit::Repository": (100, r"[A-Za-z0-9._\-]+"),
+    "AWS::CodePipeline::Pipeline": (100, r"[A-Za-z0-9.@\-_]+"),
+    "AWS::Events::Rule": (64, r"[A-Za-z0-9.\-_]+"),
+    "AWS::KMS::Alias": (256, r"alias/[A-Za-z0-9/_-]+"),
+    "AWS::Logs::LogGroup": (512, r"[A-Za-z0-9._\-/#]+"),
+    "AWS::S3::Bucket": (63, r"[a-z0-9][a-z0-9.-]+[a-z0-9]"),
+    "AWS::IAM::Role": (64, r"[A-Za-z0-9+=,.@_-]+"),
+}
+
+
+@pytest.mark.parametrize(
+    "resolved",
+    [
+        pytest.param(lambda: project(**ELSEWHERE), id="project"),
+        pytest.param(lambda: Resolved("catalog.yaml"), id="catalog"),
+        pytest.param(lambda: Resolved("data-science-account.yaml"), id="data-science-account"),
+    ],
+)
+def test_the_longest_names_fit(resolved: Callable[[], Resolved]) -> None:
+    template = resolved()
+    checked = 0
+    for logical_id, resource in template.resources.items():
+        if resource["Type"] in NAME_PROPERTY:
+            limit, pattern = NAME_LIMITS[resource["Type"]]
+            name = template.name(logical_id)
+            assert len(name) <= limit, (logical_id, name)
+            assert re.fullmatch(pattern, name), (logical_id, name)
+            assert name.removeprefix("alias/").removeprefix("/aws/codebuild/").startswith("sagemaker-"), name
+            checked += 1
+    assert checked
+
+
+def test_the_longest_derived_names_fit() -> None:
+    launched = project()
+    environment = environment_of(launched, "BuildProject")
+    assert len(environment["SOURCE_MODEL_PACKAGE_GROUP_NAME"]) <= 63
+    assert environment["SOURCE_MODEL_PACKAGE_GROUP_NAME"] == f"{LONG_NAME}-{LONG_ID}"
+    for stage in ("staging", "prod"):
+        assert len(f"{LONG_NAME}-{LONG_ID}-{stage}") <= 63, "endpoint"
+    for action in actions(launched).values():
+        stack = action.get("Configuration", {}).get("StackName", "sagemaker")
+        assert len(stack) <= 128
+        assert re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", stack)
+    for properties in launched.of_type("AWS::CodeBuild::Project").values():
+        assert len(properties["Description"]) <= 255
+        # A report group is called <project>-<group of the buildspec> and may have 128 characters.
+        assert len(properties["Name"]) + 1 + len("endpoint-tests") <= 128
+    for properties in launched.of_type("AWS::Events::Rule").values():
+        assert len(properties["Description"]) <= 512
+
+
+def test_the_id_alone_keeps_two_projects_apart() -> None:
+    one, other = project(), project(SageMakerProjectId="p-other")
+    names = [
+        {one_or_other.name(key) for key, value in one_or_other.resources.items() if value["Type"] in NAME_PROPERTY}
+        for one_or_other in (one, other)
+    ]
+    assert len(names[0]) == len([r for r in one.resources.values() if r["Type"] in NAME_PROPERTY])
+    assert not names[0] & names[1]
+
+
+TAGS = {"sagemaker:project-name": LONG_NAME, "sagemaker:project-id": LONG_ID}
+# The schema of CodeBuild does not say that a project has tags; the other two have none.
+TAGGED_ANYWAY, WITHOUT_TAGS = {"AWS::CodeBuild::Project"}, {"AWS::KMS::Alias", "AWS::S3::BucketPolicy"}
+
+
+def test_everything_that_can_carry_tags_says_which_project_it_is_of() -> None:
+    for logical_id, resource in project().resources.items():
+        tagging = schema(resource["Type"]).get("tagging") or {}
+        can = bool(tagging.get("taggable", True)) or resource["Type"] in TAGGED_ANYWAY
+        assert can == (resource["Type"] not in WITHOUT_TAGS), f"{resource['Type']}: the schema has changed"
+        if can:
+            tags = {tag["Key"]: tag["Value"] for tag in resource["Properties"]["Tags"]}
+            assert tags.items() >= TAGS.items(), logical_id
+
+
+def test_outputs_lead_to_what_was_made() -> None:
+    outputs = project().outputs
+    region = LONG_REGION
+    assert outputs["PipelineUrl"] == (
+        f"https://{region}.console.aws.amazon.com/codesuite/codepipeline/pipelines/"
+        f"sagemaker-{LONG_NAME}-{LONG_ID}-deploy/view?region={region}"
+    )
+    assert outputs["ModelPackageGroupName"] == f"{LONG_NAME}-{LONG_ID}"
+    assert outputs["ArtifactBucketName"] == f"sagemaker-project-{LONG_ID}-{ACCOUNT}"
+    assert outputs["Release"] == "unbound-project unbound-version (unbound-team)"
+    assert set(outputs) >= {"RepositoryCloneUrl", "ArtifactKeyArn"}
+
+
+# ------------------------------------------------------------------------------------ project.yaml: artifacts
+
+
+def bucket_statements(resolved: Resolved, policy: str) -> dict[str, dict[str, Json]]:
+    statements = resolved.resources[policy]["Properties"]["PolicyDocument"]["Statement"]
+    return {statement["Sid"]: statement for statement in statements}
+
+
+def key_statements(resolved: Resolved) -> dict[str, dict[str, Json]]:
+    statements = resolved.resources["ArtifactKey"]["Properties"]["KeyPolicy"]["Statement"]
+    return {statement["Sid"]: statement for statement in statements}
+
+
+@pytest.mark.parametrize(
+    ("name", "bucket", "parameters"), [("project.yaml", "ArtifactBucket", PROJECT), ("catalog.yaml", "SeedBucket", {})]
+)
+def test_buckets_are_private_versioned_and_kept(name: str, bucket: str, parameters: dict[str, str]) -> None:
+    resolved = Resolved(name, **parameters)
+    resource, policy = resolved.resources[bucket], resolved.resources[f"{bucket}Policy"]
+    properties = resource["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(properties["PublicAccessBlockConfiguration"]) == 4
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+    (rule,) = properties["LifecycleConfiguration"]["Rules"]
+    assert rule["Status"] == "Enabled"
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 90}
+    assert not [key for key in rule if key.startswith("Expiration")], "what is current stays"
+    for kept in (resource, policy):
+        assert kept["DeletionPolicy"] == "RetainExceptOnCreate"
+        assert kept["UpdateReplacePolicy"] == "Retain"
+    tls = bucket_statements(resolved, f"{bucket}Policy")["TlsOnly"]
+    assert tls["Effect"] == "Deny"
+    assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert tls["Resource"] == [resolved.arn(bucket), f"{resolved.arn(bucket)}/*"]
+
+
+def test_artifacts_are_encrypted_with_a_key_of_their_own_that_rotates() -> None:
+    launched = project()
+    key = launched.resources["ArtifactKey"]
+    assert key["Properties"]["EnableKeyRotation"] is True
+    assert key["DeletionPolicy"] == "RetainExceptOnCreate"
+    (rule,) = launched.resources["ArtifactBucket"]["Properties"]["BucketEncryption"][
+        "ServerSideEncryptionConfiguration"
+    ]
+    assert rule["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": launched.arn("ArtifactKey"),
+    }
+    pipeline = launched.resources["Pipeline"]["Properties"]
+    assert pipeline["ArtifactStore"] == {
+        "Type": "S3",
+        "Location": launched.name("ArtifactBucket"),
+        "EncryptionKey": {"Type": "KMS", "Id": launched.arn("ArtifactKey")},
+    }
+    for build in launched.of_type("AWS::CodeBuild::Project").values():
+        assert build["EncryptionKey"] == launched.arn("ArtifactKey")
+
+
+def test_the_key_serves_this_account_through_this_bucket_only() -> None:
+    launched = project()
+    statement = key_statements(launched)["ThisAccountUsesItForTheBucket"]
+    assert statement["Condition"]["StringEquals"] == {"kms:CallerAccount": ACCOUNT}
+    like = statement["Condition"]["StringLike"]
+    assert like["kms:ViaService"] == f"s3.{LONG_REGION}.*"
+    assert like["kms:EncryptionContext:aws:s3:arn"] == [
+        launched.arn("ArtifactBucket"),
+        f"{launched.arn('ArtifactBucket')}/*",
+    ]
+
+
+def _reader(account: str, role: str) -> str:
+    return f"arn:{'aws'}:iam::{account}:role/{role}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        pytest.param(HERE, {}, id="here"),
+        pytest.param({"AccountStagingId": ACCOUNT, "AccountProdId": ACCOUNT}, {}, id="here, by id"),
+        pytest.param({"AccountProdId": PROD}, {"ProdReads": PROD}, id="production elsewhere"),
+        pytest.param(ELSEWHERE, {"StagingReads": STAGING, "ProdReads": PROD}, id="both elsewhere"),
+        pytest.param(
+            {"AccountStagingId": PROD, "AccountProdId": PROD},
+            {"StagingReads": PROD, "ProdReads": PROD},
+            id="both in the same other account",
+        ),
+    ],
+)
+def test_another_account_reads_with_three_roles_and_does_no_more(
+    parameters: dict[str, str], expected: dict[str, str]
+) -> None:
+    launched = project(
+        **parameters, SageMakerExecutionRoleStagingName="team/s-model", SageMakerExecutionRoleProdName="team/p-model"
+    )
+    models = {"StagingReads": "team/s-model", "ProdReads": "team/p-model"}
+    key, bucket = key_statements(launched), bucket_statements(launched, "ArtifactBucketPolicy")
+    assert set(key) - {"AccountAdministersThroughIam", "ThisAccountUsesItForTheBucket"} == set(expected)
+    assert set(bucket) - {"TlsOnly"} == set(expected)
+    for sid, account in expected.items():
+        for statement in (key[sid], bucket[sid]):
+            assert statement["Principal"] == {"AWS": f"arn:{'aws'}:iam::{account}:root"}
+            assert statement["Condition"] == {
+                "ArnEquals": {
+                    "aws:PrincipalArn": [
+                        _reader(account, "sagemaker-seed/sagemaker-seed-deploy"),
+                        _reader(account, "sagemaker-seed/sagemaker-seed-cloudformation"),
+                        _reader(account, models[sid]),
+                    ]
+                }
+            }
+        assert key[sid]["Action"] == ["kms:Decrypt", "kms:DescribeKey"]
+        assert all(action.startswith(("s3:Get", "s3:List")) for action in bucket[sid]["Action"])
+
+
+def test_the_repository_is_seeded_on_main_and_outlives_the_project() -> None:
+    repository = project().resources["Repository"]
+    assert repository["Properties"]["Code"] == {
+        "BranchName": "main",
+        "S3": {"Bucket": "unbound-seed-bucket", "Key": "unbound-seed-key"},
+    }
+    assert repository["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+# ------------------------------------------------------------------------------- project.yaml: build and test
+
+
+def environment_of(resolved: Resolved, logical_id: str) -> dict[str, str]:
+    variables = resolved.resources[logical_id]["Properties"]["Environment"]["EnvironmentVariables"]
+    names = [variable["Name"] for variable in variables]
+    assert len(names) == len(set(names))
+    return {variable["Name"]: variable["Value"] for variable in variables}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "staging", "prod"),
+    [(HERE, ACCOUNT, ACCOUNT), (ELSEWHERE, STAGING, PROD), ({"AccountProdId": PROD}, ACCOUNT, PROD)],
+)
+def test_the_build_is_told_what_it_needs(parameters: dict[str, str], staging: str, prod: str) -> None:
+    launched = project(**parameters)
+    assert environment_of(launched, "BuildProject") == {
+        "SAGEMAKER_PROJECT_NAME": LONG_NAME,
+        "SAGEMAKER_PROJECT_ID": LONG_ID,
+        "ARTIFACT_BUCKET": launched.name("ArtifactBucket"),
+        "SOURCE_MODEL_PACKAGE_GROUP_NAME": f"{LONG_NAME}-{LONG_ID}",
+        "AWS_REGION": LONG_REGION,
+        "EXPORT_TEMPLATE_NAME": "template-export.yml",
+        "EXPORT_TEMPLATE_STAGING_CONFIG": "staging-config-export.json",
+        "EXPORT_TEMPLATE_PROD_CONFIG": "prod-config-export.json",
+        "SAGEMAKER_EXECUTION_ROLE_STAGING_NAME": "sagemaker-seed/sagemaker-seed-model",
+        "SAGEMAKER_EXECUTION_ROLE_PROD_NAME": "sagemaker-seed/sagemaker-seed-model",
+        "ACCOUNT_STAGING_ID": staging,
+        "ACCOUNT_PROD_ID": prod,
+        "DEPLOY_TARGET": "cloudformation",
+    }
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "stage", "account"), [("TestStagingProject", "staging", STAGING), ("TestProdProject", "prod", PROD)]
+)
+def test_a_test_is_told_what_it_needs(logical_id: str, stage: str, account: str) -> None:
+    here, elsewhere = project(), project(**ELSEWHERE)
+    expected = {
+        "SAGEMAKER_PROJECT_NAME": LONG_NAME,
+        "SAGEMAKER_PROJECT_ID": LONG_ID,
+        "ARTIFACT_BUCKET": here.name("ArtifactBucket"),
+        "AWS_REGION": LONG_REGION,
+        "STAGE": stage,
+        "BUILD_CONFIG": f"{stage}-config-export.json",
+        "EXPORT_TEST_RESULTS": "test-results.json",
+    }
+    assert environment_of(here, logical_id) == expected | {"DEPLOY_ROLE_ARN": ""}
+    role = _reader(account, "sagemaker-seed/sagemaker-seed-deploy")
+    assert environment_of(elsewhere, logical_id) == expected | {"DEPLOY_ROLE_ARN": role}
+
+
+@pytest.mark.parametrize("logical_id", ["BuildProject", "TestStagingProject", "TestProdProject"])
+def test_builds_run_unprivileged_bounded_and_logged(logical_id: str) -> None:
+    launched = project()
+    properties = launched.resources[logical_id]["Properties"]
+    environment = properties["Environment"]
+    assert environment["Image"] == "aws/codebuild/amazonlinux-x86_64-standard:5.0"
+    assert environment["Type"] == "LINUX_CONTAINER"
+    assert environment["ImagePullCredentialsType"] == "CODEBUILD"
+    assert environment["PrivilegedMode"] is False
+    assert 5 <= properties["TimeoutInMinutes"] <= 60
+    assert properties["Source"]["Type"] == properties["Artifacts"]["Type"] == "CODEPIPELINE"
+    group = properties["LogsConfig"]["CloudWatchLogs"]["GroupName"]
+    assert group == f"/aws/codebuild/{properties['Name']}"
+    retentions = {
+        log["LogGroupName"]: log["RetentionInDays"] for log in launched.of_type("AWS::Logs::LogGroup").values()
+    }
+    assert retentions[group] == 90
+
+
+def test_the_build_image_is_named_in_one_place() -> None:
+    assert text("project.yaml").count("aws/codebuild/amazonlinux") == 1
+
+
+@pytest.mark.parametrize(
+    ("logical_id", "spec"), [("BuildProject", "buildspec.yml"), ("TestProdProject", "test/buildspec.yml")]
+)
+def test_build_commands_come_from_the_seed(logical_id: str, spec: str) -> None:
+    assert project().resources[logical_id]["Properties"]["Source"]["BuildSpec"] == spec
+    assert (SEED / spec).is_file()
+
+
+# --------------------------------------------------------------------------------------- project.yaml: pipeline
+
+
+def actions(resolved: Resolved) -> dict[str, dict[str, Json]]:
+    stages = resolved.resources["Pipeline"]["Properties"]["Stages"]
+    return {f"{stage['Name']}/{action['Name']}": action for stage in stages for action in stage["Actions"]}
+
+
+def test_the_road_from_source_to_production() -> None:
+    properties = project().resources["Pipeline"]["Properties"]
+    assert properties["PipelineType"] == "V2"
+    assert properties["ExecutionMode"] == "QUEUED"
+    (variable,) = properties["Variables"]
+    assert (variable["Name"], variable["DefaultValue"]) == ("ModelPackageArn", "newest")
+    assert len(variable["Description"]) <= 200
+    road = [
+        (
+            stage["Name"],
+            action["Name"],
+            action["RunOrder"],
+            action["ActionTypeId"]["Category"],
+            action["ActionTypeId"]["Provider"],
+        )
+        for stage in properties["Stages"]
+        for action in stage["Actions"]
+    ]
+    assert road == [
+        ("Source", "Source", 1, "Source", "CodeCommit"),
+        ("Build", "Build", 1, "Build", "CodeBuild"),
+        ("DeployStaging", "Deploy", 1, "Deploy", "CloudFormation"),
+        ("DeployStaging", "Test", 2, "Test", "CodeBuild"),
+        ("DeployStaging", "Approve", 3, "Approval", "Manual"),
+        ("DeployProd", "Deploy", 1, "Deploy", "CloudFormation"),
+        ("DeployProd", "Test", 2, "Test", "CodeBuild"),
+    ]
+
+
+def test_the_artifacts_go_from_action_to_action() -> None:
+    made: set[str] = set()
+    for name, action in actions(project()).items():
+        inputs = [artifact["Name"] for artifact in action.get("InputArtifacts", [])]
+        outputs = [artifact["Name"] for artifact in action.get("OutputArtifacts", [])]
+        assert set(inputs) <= made, name
+        assert not set(outputs) & made, name
+        made |= set(outputs)
+        if action["ActionTypeId"]["Category"] == "Test":
+            assert inputs == ["SourceArtifact", "BuildArtifact"]
+            assert action["Configuration"]["PrimarySource"] == "SourceArtifact"
+            assert outputs, "the results are kept with the run"
+
+
+def test_the_build_gets_the_model_package_of_the_run() -> None:
+    configuration = actions(project())["Build/Build"]["Configuration"]
+    assert json.loads(configuration["EnvironmentVariables"]) == [
+        {"name": "MODEL_PACKAGE_ARN", "value": "#{variables.ModelPackageArn}", "type": "PLAINTEXT"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "parameters", "account", "acts_as_deploy"),
+    [
+        ("Staging", HERE, ACCOUNT, False),
+        ("Prod", HERE, ACCOUNT, False),
+        ("Staging", ELSEWHERE, STAGING, True),
+        ("Prod", ELSEWHERE, PROD, True),
+        ("Staging", {"AccountProdId": PROD}, ACCOUNT, False),
+        ("Prod", {"AccountStagingId": STAGING}, ACCOUNT, False),
+    ],
+)
+def test_a_stage_is_deployed_where_the_launch_says(
+    stage: str, parameters: dict[str, str], account: str, acts_as_deploy: bool
+) -> None:
+    deploy = actions(project(**parameters))[f"Deploy{stage}/Deploy"]
+    expected = _reader(account, "sagemaker-seed/sagemaker-seed-deploy") if acts_as_deploy else None
+    assert deploy.get("RoleArn") == expected
+    assert deploy["Configuration"] == {
+        "ActionMode": "CREATE_UPDATE",
+        "StackName": f"sagemaker-{LONG_NAME}-{LONG_ID}-{stage.lower()}",
+        "RoleArn": _reader(account, "sagemaker-seed/sagemaker-seed-cloudformation"),
+        "TemplatePath": "BuildArtifact::template-export.yml",
+        "TemplateConfiguration": f"BuildArtifact::{stage.lower()}-config-export.json",
+    }
+
+
+def test_a_person_decides_within_a_week() -> None:
+    approve = actions(project())["DeployStaging/Approve"]
+    assert approve["TimeoutInMinutes"] == 7 * 24 * 60
+    assert "#{variables.ModelPackageArn}" in approve["Configuration"]["CustomData"]
+    assert approve["Configuration"]["ExternalEntityLink"].startswith("https://")
+    namespaces = {action.get("Namespace") for action in actions(project()).values()} | {"variables"}
+    used = set(re.findall(r"#\{([^.}]+)\.", json.dumps([a.get("Configuration") for a in actions(project()).values()])))
+    assert used <= namespaces
+
+
+def test_no_value_of_an_action_is_too_long() -> None:
+    """CodePipeline takes 1000 characters; a model package's ARN, put in for the variable, has up to 2048 in theory."""
+    package = f"arn:{'aws'}:sagemaker:{LONG_REGION}:{ACCOUNT}:model-package/{LONG_NAME}-{LONG_ID}/999999"
+    for name, action in actions(project(**ELSEWHERE)).items():
+        for key, value in action.get("Configuration", {}).items():
+            assert isinstance(value, str), (name, key)
+            filled = value.replace("#{variables.ModelPackageArn}", package).replace("#{Source.CommitId}", "c" * 40)
+            assert 1 <= len(filled) <= 1000, (name, key, len(filled))
+
+
+# ----------------------------------------------------------------------------------------- project.yaml: events
+
+
+def model_event(status: str, group: str = f"{LONG_NAME}-{LONG_ID}") -> dict[str, Json]:
+    return {
+        "version": "0",
+        "source": "aws.sagemaker",
+        "detail-type": "SageMaker Model Package State Change",
+        "account": ACCOUNT,
+        "region": LONG_REGION,
+        "resources": [f"arn:{'aws'}:sagemaker:{HERE_ARN}:model-package/{group}/3"],
+        "detail": {
+            "ModelPackageGroupName": group,
+            "ModelPackageVersion": 3,
+            "ModelPackageArn": f"arn:{'aws'}:sagemaker:{HERE_ARN}:model-package/{group}/3",
+            "ModelPackageStatus": "Completed",
+            "ModelApprovalStatus": status,
+        },
+    }
+
+
+def commit_event(
+    event: str = "referenceUpdated", branch: str = "main", repository: str | None = None
+) -> dict[str, Json]:
+    arn = ARN["AWS::CodeCommit::Repository"].format(repository or f"sagemaker-{LONG_NAME}-{LONG_ID}")
+    return {
+        "version": "0",
+        "source": "aws.codecommit",
+        "detail-type": "CodeCommit Repository State Change",
+        "account": ACCOUNT,
+        "region": LONG_REGION,
+        "resources": [arn],
+        "detail": {"event": event, "referenceType": "branch", "referenceName": branch, "commitId": "c" * 40},
+    }
+
+
+def tag_event() -> dict[str, Json]:
+    event = commit_event("referenceCreated")
+    event["detail"]["referenceType"] = "tag"
+    return event
+
+
+@pytest.mark.parametrize(
+    ("event", "rules"),
+    [
+        pytest.param(model_event("Approved"), ["ApprovedRule"], id="approved"),
+        pytest.param(model_event("Rejected"), ["RejectedRule"], id="rejected"),
+        pytest.param(model_event("PendingManualApproval"), [], id="registered"),
+        pytest.param(model_event("Approved", "another-group"), [], id="approved in another group"),
+        pytest.param(model_event("Rejected", f"{LONG_NAME}-{LONG_ID}x"), [], id="rejected in another group"),
+        pytest.param(commit_event(), ["CommitRule"], id="commit"),
+        pytest.param(commit_event("referenceCreated"), ["CommitRule"], id="first commit"),
+        pytest.param(commit_event(branch="feature"), [], id="another branch"),
+        pytest.param(commit_event("referenceDeleted"), [], id="deleted branch"),
+        pytest.param(commit_event(repository="sagemaker-another"), [], id="another repository"),
+        pytest.param(tag_event(), [], id="a tag called main"),
+    ],
+)
+def test_what_starts_the_pipeline(event: dict[str, Json], rules: list[str]) -> None:
+    launched = project()
+    fired = [
+        logical_id
+        for logical_id, properties in launched.of_type("AWS::Events::Rule").items()
+        if EventPattern(None, properties["EventPattern"]).matches_event(cast("Any", event))
+    ]
+    assert fired == rules
+
+
+def test_every_rule_starts_this_pipeline() -> None:
+    launched = project()
+    for properties in launched.of_type("AWS::Events::Rule").values():
+        (target,) = properties["Targets"]
+        assert target["Arn"] == launched.arn("Pipeline")
+        assert target["RoleArn"] == _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-events")
+
+
+def transformed(target: dict[str, Json], event: dict[str, Json]) -> dict[str, Json] | None:
+    """What EventBridge sends on: for each placeholder the text at its path."""
+    if "InputTransformer" not in target:
+        return None
+    sent = str(target["InputTransformer"]["InputTemplate"])
+    for key, path in target["InputTransformer"]["InputPathsMap"].items():
+        value: Json = event
+        for step in path.removeprefix("$.").split("."):
+            value = value[step]
+        sent = sent.replace(f"<{key}>", str(value))
+    return dict(json.loads(sent))
+
+
+def test_an_approval_deploys_its_package_and_all_else_the_newest_approved() -> None:
+    launched = project()
+    rules = launched.of_type("AWS::Events::Rule")
+    event = model_event("Approved")
+    (target,) = rules["ApprovedRule"]["Targets"]
+    sent = transformed(target, event)
+    assert sent == {"variables": [{"name": "ModelPackageArn", "value": event["detail"]["ModelPackageArn"]}]}
+    (variable,) = launched.resources["Pipeline"]["Properties"]["Variables"]
+    assert [entry["name"] for entry in sent["variables"]] == [variable["Name"]]
+    start = Session().get_service_model("codepipeline").shape_for("StartPipelineExecutionInput")
+    assert set(sent) <= set(start.members)  # type: ignore[attr-defined]
+    for other in ("RejectedRule", "CommitRule"):
+        (target,) = rules[other]["Targets"]
+        assert not {"Input", "InputPath", "InputTransformer"} & set(target), "the variable keeps its default"
+
+
+# ------------------------------------------------------------------------------------------------------ policies
+
+
+def policies(resolved: Resolved) -> Iterator[tuple[str, str, list[dict[str, Json]]]]:
+    """Every identity policy of a template: whose it is, what it is called, and its statements."""
+    for logical_id, properties in resolved.of_type("AWS::IAM::Role").items():
+        for policy in properties.get("Policies", []):
+            yield logical_id, policy["PolicyName"], policy["PolicyDocument"]["Statement"]
+    for properties in resolved.of_type("AWS::IAM::RolePolicy").values():
+        role = next(key for key in resolved.resources if resolved.name(key) == properties["RoleName"])
+        yield role, properties["PolicyName"], properties["PolicyDocument"]["Statement"]
+    for logical_id, properties in resolved.of_type("AWS::IAM::ManagedPolicy").items():
+        yield logical_id, properties["ManagedPolicyName"], properties["PolicyDocument"]["Statement"]
+
+
+def statements_of(resolved: Resolved, holder: str) -> list[dict[str, Json]]:
+    return [statement for owner, _, statements in policies(resolved) if owner == holder for statement in statements]
+
+
+def allowed(statements: list[dict[str, Json]], action: str, resource: str) -> bool:
+    return any(
+        statement["Effect"] == "Allow"
+        and any(fnmatchcase(action.lower(), pattern.lower()) for pattern in many(statement["Action"]))
+        and any(fnmatchcase(resource, pattern) for pattern in many(statement["Resource"]))
+        for statement in statements
+    )
+
+
+ROLES = {
+    "CodePipelineRole": "codepipeline",
+    "EventsRole": "events",
+    "BuildRole": "codebuild",
+    "TestRole": "codebuild",
+    "CloudFormationRole": "cloudformation",
+    "ModelRole": "sagemaker",
+}
+# These send aws:SourceAccount for certain, so for them the condition may be strict.
+SENDS_SOURCE_ACCOUNT = {"codebuild", "events"}
+
+
+@pytest.mark.parametrize(
+    ("name", "roles"), [("data-science-account.yaml", ROLES), ("catalog.yaml", {"LaunchRole": "servicecatalog"})]
+)
+def test_each_role_trusts_one_service_for_one_account(name: str, roles: dict[str, str]) -> None:
+    found = Resolved(name).of_type("AWS::IAM::Role")
+    assert set(found) == set(roles)
+    for logical_id, service in roles.items():
+        assert found[logical_id]["Path"] == "/sagemaker-seed/"
+        (trust,) = found[logical_id]["AssumeRolePolicyDocument"]["Statement"]
+        operator = "StringEquals" if service in SENDS_SOURCE_ACCOUNT else "StringEqualsIfExists"
+        assert trust == {
+            "Effect": "Allow",
+            "Principal": {"Service": f"{service}.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+            "Condition": {operator: {"aws:SourceAccount": ACCOUNT}},
+        }
+
+
+@pytest.mark.parametrize("name", ["data-science-account.yaml", "catalog.yaml"])
+def test_a_boundary_bounds_every_role_when_there_is_one(name: str) -> None:
+    boundary = f"arn:{'aws'}:iam::{ACCOUNT}:policy/boundary"
+    assert all("PermissionsBoundary" not in role for role in Resolved(name).of_type("AWS::IAM::Role").values())
+    bounded = Resolved(name, PermissionsBoundaryArn=boundary).of_type("AWS::IAM::Role").values()
+    assert {role["PermissionsBoundary"] for role in bounded} == {boundary}
+
+
+def test_every_role_that_a_project_names_exists() -> None:
+    account = Resolved("data-science-account.yaml").of_type("AWS::IAM::Role").values()
+    made = {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in account}
+    template = load("project.yaml")
+    named = set(template["Mappings"]["Roles"]["Names"].values())
+    named |= {template["Parameters"][f"SageMakerExecutionRole{stage}Name"]["Default"] for stage in ("Staging", "Prod")}
+    assert named - made == {"sagemaker-seed/sagemaker-seed-deploy"}, "only this one is in a stage's account"
+    assert made == named & made
+
+
+@cache
+def iam_actions() -> dict[str, Json]:
+    path = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def known_action(action: str) -> dict[str, Json] | None:
+    service, name = action.lower().split(":")
+    found = iam_actions()[service]["Actions"].get(name)
+    return None if found is None else dict(found)
+
+
+# Actions that IAM can scope to a resource, but not to the one meant here.
+STAR_ANYWAY = {
+    "s3:GetObject": "Service Catalog keeps its copy of a template in a bucket of AWS; the object's tag bounds it",
+    "s3:GetObjectVersion": "as s3:GetObject",
+    "cloudformation:GetTemplateSummary": "asked about a template's URL, when there is no stack yet",
+    "cloudwatch:PutMetricData": "a metric is no resource; its namespace bounds it",
+    "cloudwatch:GetMetricData": "a metric is no resource",
+}
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
+    starred: set[str] = set()
+    for holder, policy, statements in policies(Resolved(name)):
+        for statement in statements:
+            where = f"{name} {holder} {policy} {statement['Sid']}"
+            everything = many(statement["Resource"]) == ["*"]
+            assert "*" not in many(statement["Resource"]) or everything, where
+            for action in many(statement["Action"]):
+                if action.endswith("*"):
+                    assert not everything, where
+                    continue
+                known = known_action(action)
+                assert known is not None, f"{where}: {action} does not exist"
+                scopable = bool(known.get("Resources"))
+                if everything and scopable:
+                    starred.add(action)
+                assert scopable or everything, f"{where}: {action} has no resource, so it needs Resource: '*'"
+    assert starred <= set(STAR_ANYWAY)
+    if name == "catalog.yaml":
+        assert {"s3:GetObject", "cloudformation:GetTemplateSummary"} <= starred
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+def test_nothing_hands_on_a_role_to_just_anybody(name: str) -> None:
+    passing = [
+        (holder, statement)
+        for holder, _, statements in policies(Resolved(name))
+        for statement in statements
+        if any(fnmatchcase("iam:PassRole", pattern) for pattern in many(statement["Action"]))
+    ]
+    assert passing
+    for holder, statement in passing:
+        for resource in many(statement["Resource"]):
+            assert ":role/sagemaker-seed/sagemaker-seed-" in resource, holder
+        if holder != "PublisherPolicy":  # Service Catalog hands the launch role on to itself
+            assert list(statement["Condition"]) == ["StringEquals"]
+            assert statement["Condition"]["StringEquals"]["iam:PassedToService"]
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+def test_no_key_is_used_unconditionally(name: str) -> None:
+    harmless = (
+        "kms:Describe",
+        "kms:Get",
+        "kms:List",
+        "kms:EnableKeyRotation",
+        "kms:CreateAlias",
+        "kms:UpdateAlias",
+        "kms:DeleteAlias",
+    )
+    for holder, _, statements in policies(Resolved(name)):
+        for statement in statements:
+            risky = [a for a in many(statement["Action"]) if a.startswith("kms:") and not a.startswith(harmless)]
+            assert not risky or statement.get("Condition"), (holder, statement["Sid"])
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+def test_policies_fit_iams_limits(name: str) -> None:
+    resolved = Resolved(name)
+    sizes: dict[str, int] = {}
+    for holder, _, statements in policies(resolved):
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements}, separators=(",", ":"))
+        sizes[holder] = sizes.get(holder, 0) + len(document)
+        assert len({statement["Sid"] for statement in statements}) == len(statements)
+    for holder, size in sizes.items():
+        managed = resolved.resources[holder]["Type"] == "AWS::IAM::ManagedPolicy"
+        assert size <= (6144 if managed else 10240), (holder, size)
+
+
+SEED_BUCKET = f"sagemaker-seed-{ACCOUNT}-{LONG_REGION}"
+
+
+def test_nothing_that_runs_in_a_project_touches_the_seed_bucket() -> None:
+    assert Resolved("catalog.yaml").name("SeedBucket") == SEED_BUCKET
+    account = Resolved("data-science-account.yaml")
+    for holder in ROLES:
+        statements = statements_of(account, holder)
+        for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:PutBucketPolicy"):
+            for resource in (f"arn:{'aws'}:s3:::{SEED_BUCKET}", f"arn:{'aws'}:s3:::{SEED_BUCKET}/seed-code/x/y.zip"):
+                assert not allowed(statements, action, resource), (holder, action)
+
+
+def test_no_build_approves_what_it_deploys() -> None:
+    account = Resolved("data-science-account.yaml")
+    for holder in ROLES:
+        for verb in ("UpdateModelPackage", "CreateModelPackage", "DeleteModelPackage"):
+            assert not granted(statements_of(account, holder), f"sagemaker:{verb}"), holder
+
+
+@pytest.mark.parametrize(
+    ("holder", "action", "resource", "expected"),
+    [
+        ("CodePipelineRole", "codebuild:StartBuild", "codebuild:{here}:project/sagemaker-{project}-build", True),
+        (
+            "CodePipelineRole",
+            "cloudformation:UpdateStack",
+            "cloudformation:{here}:stack/sagemaker-{project}-staging/u",
+            True,
+        ),
+        (
+            "CodePipelineRole",
+            "cloudformation:UpdateStack",
+            "cloudformation:{here}:stack/sagemaker-{project}-prod/u",
+            True,
+        ),
+        ("CodePipelineRole", "cloudformation:UpdateStack", "cloudformation:{here}:stack/SC-{account}-pp-x/u", False),
+        (
+            "CodePipelineRole",
+            "cloudformation:DeleteStack",
+            "cloudformation:{here}:stack/sagemaker-{project}-prod/u",
+            False,
+        ),
+        ("CodePipelineRole", "s3:PutObject", "s3:::sagemaker-project-{id}-{account}/a/b", True),
+        ("CodePipelineRole", "sts:AssumeRole", "iam::{other}:role/sagemaker-seed/sagemaker-seed-deploy", True),
+        ("CodePipelineRole", "sts:AssumeRole", "iam::{other}:role/admin", False),
+        ("CodePipelineRole", "codecommit:UploadArchive", "codecommit:{here}:sagemaker-{project}", True),
+        ("BuildRole", "s3:PutObject", "s3:::sagemaker-project-{id}-{account}/a/b", True),
+        (
+            "BuildRole",
+            "logs:PutLogEvents",
+            "logs:{here}:log-group:/aws/codebuild/sagemaker-{project}-build:log-stream:x",
+            True,
+        ),
+        (
+            "BuildRole",
+            "codebuild:CreateReportGroup",
+            "codebuild:{here}:report-group/sagemaker-{project}-build-unit-tests",
+            True,
+        ),
+        ("BuildRole", "sts:AssumeRole", "iam::{other}:role/sagemaker-seed/sagemaker-seed-deploy", False),
+        ("TestRole", "sts:AssumeRole", "iam::{other}:role/sagemaker-seed/sagemaker-seed-deploy", True),
+        ("TestRole", "sagemaker:InvokeEndpoint", "sagemaker:{here}:endpoint/{project}-staging", True),
+        ("TestRole", "sagemaker:InvokeEndpoint", "sagemaker:{here}:endpoint/another", False),
+        ("TestRole", "sagemaker:DeleteEndpoint", "sagemaker:{here}:endpoint/{project}-staging", False),
+        ("EventsRole", "codepipeline:StartPipelineExecution", "codepipeline:{here}:sagemaker-{project}-deploy", True),
+        ("EventsRole", "codepipeline:StartPipelineExecution", "codepipeline:{here}:another", False),
+        ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-model", True),
+        ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-model-team", True),
+        ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/studio-admin", False),
+        ("ModelRole", "s3:GetObject", "s3:::sagemaker-project-{id}-{account}/training/model.tar.gz", True),
+        ("ModelRole", "s3:GetObject", "s3:::sagemaker-{region}-{account}/model.tar.gz", True),
+        ("ModelRole", "s3:PutObject", "s3:::sagemaker-{region}-{account}/data-capture/{project}-prod/x", True),
+        ("ModelRole", "s3:PutObject", "s3:::sagemaker-{region}-{account}/model.tar.gz", False),
+        ("ModelRole", "ecr:BatchGetImage", "ecr:{region}:{other}:repository/sagemaker-xgboost", True),
+        ("ModelRole", "ecr:BatchGetImage", "ecr:{region}:{other}:repository/another", False),
+    ],
+)
+def test_what_a_role_may_do(holder: str, action: str, resource: str, expected: bool) -> None:
+    place = {"here": HERE_ARN, "account": ACCOUNT, "other": STAGING, "region": LONG_REGION}
+    filled = resource.format(**place, id=LONG_ID, project=f"{LONG_NAME}-{LONG_ID}")
+    statements = statements_of(Resolved("data-science-account.yaml"), holder)
+    assert allowed(statements, action, f"arn:{'aws'}:{filled}") is expected
+
+
+# ------------------------------------------------------------------ policies: what CloudFormation's handlers call
+
+
+@cache
+def schema(type_name: str) -> dict[str, Json]:
+    return dict(PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_name).schema)
+
+
+# CodeBuild has no handlers in its schema: CloudFormation makes these calls itself.
+WITHOUT_HANDLERS = {
+    "AWS::CodeBuild::Project": {
+        "codebuild:BatchGetProjects",
+        "codebuild:CreateProject",
+        "codebuild:DeleteProject",
+        "codebuild:UpdateProject",
+        "iam:PassRole",
+    }
+}
+
+
+def handler_permissions(type_name: str) -> set[str]:
+    handlers = schema(type_name).get("handlers")
+    if not handlers:
+        return WITHOUT_HANDLERS[type_name]
+    return {
+        permission
+        for handler in ("create", "read", "update", "delete")
+        for permission in handlers.get(handler, {}).get("permissions", [])
+    }
+
+
+# What a handler may call for a property that a template does not use: type, action, and the property (a path from
+# Properties). The test fails when a template begins to use the property, or the schema no longer has the action.
+UNUSED_BY_PROJECT = {
+    "AWS::CodeCommit::Repository": {"codecommit:UpdateRepositoryEncryptionKey": "KmsKeyId"},
+    "AWS::CodePipeline::Pipeline": {
+        "codepipeline:DisableStageTransition": "DisableInboundStageTransitions",
+        "codepipeline:EnableStageTransition": "DisableInboundStageTransitions",
+        "codepipeline:StartPipelineExecution": "RestartExecutionOnUpdate",
+        "codestar-connections:PassConnection": "Triggers",
+    },
+    "AWS::Logs::LogGroup": {
+        "firehose:TagDeliveryStream": "DataProtectionPolicy",
+        "logs:AssociateKmsKey": "KmsKeyId",
+        "logs:CreateLogDelivery": "DataProtectionPolicy",
+        "logs:DeleteDataProtectionPolicy": "DataProtectionPolicy",
+        "logs:DeleteIndexPolicy": "FieldIndexPolicies",
+        "logs:DeleteResourcePolicy": "ResourcePolicyDocument",
+        "logs:DisassociateKmsKey": "KmsKeyId",
+        "logs:PutBearerTokenAuthentication": "BearerTokenAuthenticationEnabled",
+        "logs:PutDataProtectionPolicy": "DataProtectionPolicy",
+        "logs:PutIndexPolicy": "FieldIndexPolicies",
+        "logs:PutLogGroupDeletionProtection": "DeletionProtectionEnabled",
+        "logs:PutResourcePolicy": "ResourcePolicyDocument",
+        "s3:REST.PUT.OBJECT": "DataProtectionPolicy",
+    },
+    "AWS::S3::Bucket": {
+        "iam:PassRole": "ReplicationConfiguration",
+        "s3:CreateBucketMetadataTableConfiguration": "MetadataTableConfiguration",
+        "s3:DeleteBucketAnalyticsConfiguration": "AnalyticsConfigurations",
+        "s3:DeleteBucketCors": "CorsConfiguration",
+        "s3:DeleteBucketMetadataTableConfiguration": "MetadataTableConfiguration",
+        "s3:DeleteBucketMetricsConfiguration": "MetricsConfigurations",
+        "s3:DeleteBucketReplication": "ReplicationConfiguration",
+        "s3:DeleteBucketWebsite": "WebsiteConfiguration",
+        "s3:DeleteObject": "MetadataConfiguration",
+        "s3:PutAccelerateConfiguration": "AccelerateConfiguration",
+        "s3:PutAnalyticsConfiguration": "AnalyticsConfigurations",
+        "s3:PutBucketAbac": "AbacStatus",
+        "s3:PutBucketAcl": "AccessControl",
+        "s3:PutBucketCORS": "CorsConfiguration",
+        "s3:PutBucketLogging": "LoggingConfiguration",
+        "s3:PutBucketNotification": "NotificationConfiguration",
+        "s3:PutBucketObjectLockConfiguration": "ObjectLockConfiguration",
+        "s3:PutBucketReplication": "ReplicationConfiguration",
+        "s3:PutBucketWebsite": "WebsiteConfiguration",
+        "s3:PutIntelligentTieringConfiguration": "IntelligentTieringConfigurations",
+        "s3:PutInventoryConfiguration": "InventoryConfigurations",
+        "s3:PutMetricsConfiguration": "MetricsConfigurations",
+        "s3:PutObjectAcl": "AccessControl",
+        "s3:PutObjectLockConfiguration": "ObjectLockConfiguration",
+        "s3:PutReplicationConfiguration": "ReplicationConfiguration",
+        "s3:UpdateBucketMetadataAnnotationTableConfiguration": "MetadataConfiguration",
+        "s3:UpdateBucketMetadataInventoryTableConfiguration": "MetadataConfiguration",
+        "s3:UpdateBucketMetadataJournalTableConfiguration": "MetadataConfiguration",
+        "s3tables:CreateNamespace": "MetadataTableConfiguration",
+        "s3tables:CreateTable": "MetadataTableConfiguration",
+        "s3tables:CreateTableBucket": "MetadataTableConfiguration",
+        "s3tables:GetTable": "MetadataTableConfiguration",
+        "s3tables:GetTableMetadataLocation": "MetadataTableConfiguration",
+        "s3tables:PutTableBucketPolicy": "MetadataTableConfiguration",
+        "s3tables:PutTableEncryption": "MetadataTableConfiguration",
+        "s3tables:PutTablePolicy": "MetadataTableConfiguration",
+        "s3tables:UpdateTableMetadataLocation": "MetadataTableConfiguration",
+    },
+}
+# What the schemas list, but IAM does not know: CloudFormation means the action on the right, or none.
+NO_SUCH_ACTION = {
+    "s3:DeleteBucketAnalyticsConfiguration": None,
+    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
+    "s3:DeleteBucketTagging": "s3:PutBucketTagging",
+}
+
+
+def _needs(resolved: Resolved, unused: dict[str, dict[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Resource, action and ARN for every call that CloudFormation makes for what a template uses."""
+    for logical_id, resource in resolved.resources.items():
+        type_name = resource["Type"]
+        for action in sorted(handler_permissions(type_name)):
+            if action in unused.get(type_name, {}):
+                continue
+            action_ = NO_SUCH_ACTION.get(action, action)
+            if action_ is None:
+                continue
+            for arn in _targets(resolved, logical_id, resource, action_):
+                yield logical_id, action_, arn
+
+
+def _targets(resolved: Resolved, logical_id: str, resource: dict[str, Json], action: str) -> Iterator[str]:
+    properties, type_name = resource["Properties"], resource["Type"]
+    if action in ("iam:PassRole", "iam:GetRole"):
+        for key in ("RoleArn", "ServiceRole"):
+            if key in properties:
+                yield properties[key]
+        for target in properties.get("Targets", []):
+            yield target["RoleArn"]
+    elif action in ("s3:GetObject", "s3:GetObjectVersion"):
+        yield f"arn:{'aws'}:s3:::{SEED_BUCKET}/seed-code/slug/digest.zip"
+    elif not (known_action(action) or {}).get("Resources"):
+        yield "*"
+    elif type_name == "AWS::S3::BucketPolicy":
+        yield resolved.arn("ArtifactBucket")
+    else:
+        yield resolved.arn(logical_id)
+        if type_name == "AWS::KMS::Alias":
+            yield resolved.arn("ArtifactKey")
+
+
+@pytest.mark.parametrize("parameters", [HERE, ELSEWHERE], ids=["here", "elsewhere"])
+def test_the_launch_role_can_make_change_and_delete_a_project(parameters: dict[str, str]) -> None:
+    statements = statements_of(Resolved("catalog.yaml"), "LaunchRole")
+    launched = project(**parameters)
+    needs = list(_needs(launched, UNUSED_BY_PROJECT))
+    assert len(needs) > 150
+    assert [need for need in needs if not allowed(statements, need[1], need[2])] == []
+
+
+def test_what_the_launch_role_does_without_is_for_properties_that_nothing_uses() -> None:
+    resources = project(**ELSEWHERE).resources.values()
+    for type_name, table in UNUSED_BY_PROJECT.items():
+        properties = schema(type_name)["properties"]
+        used = {key for resource in resources if resource["Type"] == type_name for key in resource["Properties"]}
+        assert used, type_name
+        for action, name in table.items():
+            assert action in handler_permissions(type_name), f"{type_name} no longer needs {action}"
+            assert name in properties, f"{type_name} has no {name}"
+            assert name not in used, f"{type_name}.{name} is used: grant {action}"
+
+
+def test_what_no_schema_lists_the_launch_role_may_do_nevertheless() -> None:
+    """Service Catalog's own calls, and a read of the template's copy in a bucket of AWS."""
+    statements = statements_of(Resolved("catalog.yaml"), "LaunchRole")
+    stack = f"arn:{'aws'}:cloudformation:{HERE_ARN}:stack/SC-{ACCOUNT}-pp-x/u"
+    for verb in (
+        "CreateStack",
+        "UpdateStack",
+        "DeleteStack",
+        "DescribeStacks",
+        "DescribeStackEvents",
+        "SetStackPolicy",
+    ):
+        assert allowed(statements, f"cloudformation:{verb}", stack)
+    for verb in ("CreateChangeSet", "DescribeChangeSet", "ExecuteChangeSet", "DeleteChangeSet", "TagResource"):
+        assert allowed(statements, f"cloudformation:{verb}", stack)
+    for verb in ("ValidateTemplate", "GetTemplateSummary"):
+        assert allowed(statements, f"cloudformation:{verb}", "*")
+    (read,) = [s for s in statements if "s3:GetObject" in many(s["Action"])]
+    assert read["Condition"] == {"StringEquals": {"s3:ExistingObjectTag/servicecatalog:provisioning": "true"}}
+    for forbidden in (
+        "iam:CreateRole",
+        "iam:PutRolePolicy",
+        "iam:AttachRolePolicy",
+        "s3:PutObject",
+        "servicecatalog:ProvisionProduct",
+    ):
+        assert not allowed(statements, forbidden, "*")
+
+
+def test_the_launch_role_harms_no_key_but_a_projects() -> None:
+    harmful = {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey", "kms:UntagResource"}
+    for statement in statements_of(Resolved("catalog.yaml"), "LaunchRole"):
+        if harmful & set(many(statement["Action"])):
+            assert statement["Condition"] == {"Null": {"aws:ResourceTag/sagemaker:project-id": "false"}}
+        if "kms:CreateKey" in many(statement["Action"]):
+            assert statement["Condition"] == {"Null": {"aws:RequestTag/sagemaker:project-id": "false"}}
+
+
+# The same for an endpoint's stack, made by the cloudformation role.
+UNUSED_BY_ENDPOINT = {
+    "application-autoscaling:DeleteScheduledAction": "no scheduled actions",
+    "application-autoscaling:PutScheduledAction": "no scheduled actions",
+    "lambda:DeleteProvisionedConcurrencyConfig": "scales an endpoint, not a function",
+    "lambda:GetProvisionedConcurrencyConfig": "scales an endpoint, not a function",
+    "lambda:PutProvisionedConcurrencyConfig": "scales an endpoint, not a function",
+}
+ENDPOINT_ARNS = {
+    "AWS::SageMaker::Model": "sagemaker:{here}:model/Model-x",
+    "AWS::SageMaker::EndpointConfig": "sagemaker:{here}:endpoint-config/EndpointConfig-x",
+    "AWS::SageMaker::Endpoint": "sagemaker:{here}:endpoint/{project}-prod",
+    "AWS::CloudWatch::Alarm": "cloudwatch:{here}:alarm:sagemaker-{project}-prod-ErrorAlarm-x",
+    "AWS::ApplicationAutoScaling::ScalableTarget": "application-autoscaling:{here}:scalable-target/x",
+    "AWS::ApplicationAutoScaling::ScalingPolicy": "application-autoscaling:{here}:scalable-target/x",
+}
+ENDPOINT_CALLS_ON = {
+    "iam:PassRole": "iam::{account}:role/sagemaker-seed/sagemaker-seed-model",
+    "iam:CreateServiceLinkedRole": "iam::{account}:role/aws-service-role/"
+    "sagemaker.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint",
+    "kms:DescribeKey": "kms:{here}:key/x",
+    "cloudwatch:PutMetricAlarm": "cloudwatch:{here}:alarm:TargetTracking-endpoint/{project}-prod/variant/AllTraffic-x",
+    "cloudwatch:DeleteAlarms": "cloudwatch:{here}:alarm:TargetTracking-endpoint/{project}-prod/variant/AllTraffic-x",
+    "cloudwatch:DescribeAlarms": "cloudwatch:{here}:alarm:*",
+}
+STAR_IN_PRACTICE = {"cloudwatch:GetMetricData"}
+
+
+def test_the_cloudformation_role_can_make_change_and_delete_an_endpoint() -> None:
+    endpoint = yaml.load((SEED / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), Loader=_Loader)
+    types = {resource["Type"] for resource in endpoint["Resources"].values()}
+    assert types == set(ENDPOINT_ARNS)
+    statements = statements_of(Resolved("data-science-account.yaml"), "CloudFormationRole")
+    place = {"here": HERE_ARN, "account": ACCOUNT, "project": f"{LONG_NAME}-{LONG_ID}"}
+    missing = []
+    for type_name in sorted(types):
+        for action in sorted(handler_permissions(type_name) - set(UNUSED_BY_ENDPOINT)):
+            where = ENDPOINT_ARNS[type_name]
+            if not action.startswith(where.split(":")[0]):
+                where = ENDPOINT_CALLS_ON.get(action, where)
+            star = not (known_action(action) or {}).get("Resources") or action in STAR_IN_PRACTICE
+            if not allowed(statements, action, "*" if star else f"arn:{'aws'}:{where.format(**place)}"):
+                missing.append((type_name, action))
+    assert missing == []
+
+
+# ------------------------------------------------------------------------ policies: what the project's code calls
+
+# boto3's name of a call, where IAM's is another one.
+IAM_NAME = {
+    ("s3", "HeadBucket"): "s3:ListBucket",
+    ("s3", "HeadObject"): "s3:GetObject",
+    ("s3", "ListObjectsV2"): "s3:ListBucket",
+    ("sagemaker-runtime", "InvokeEndpoint"): "sagemaker:InvokeEndpoint",
+}
+
+
+@cache
+def calls_of(service: str) -> dict[str, str]:
+    operations = Session().get_service_model(service).operation_names
+    return {
+        xform_name(operation): IAM_NAME.get((service, operation), f"{service}:{operation}") for operation in operations
+    }
+
+
+def aws_calls(files: list[Path], services: tuple[str, ...]) -> set[str]:
+    """The IAM actions behind every method call and paginator with the name of one of the services' operations."""
+    names = {name: action for service in services for name, action in calls_of(service).items()}
+    found: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            method = node.func.attr
+            if method == "get_paginator" and isinstance(node.args[0], ast.Constant):
+                found.add(names[str(node.args[0].value)])
+            elif method in names and not node.args:  # boto3 takes keywords only: pattern.search(text) is none of its
+                found.add(names[method])
+    return found
+
+
+def granted(statements: list[dict[str, Json]], action: str) -> bool:
+    return any(fnmatchcase(action, pattern) for s in statements for pattern in many(s["Action"]))
+
+
+@pytest.mark.parametrize(
+    ("holder", "files", "services", "at_least"),
+    [
+        ("BuildRole", ["build.py", "deploy/*.py"], ("sagemaker",), "sagemaker:ListModelPackages"),
+        ("TestRole", ["test/*.py"], ("sagemaker", "sagemaker-runtime", "sts"), "sagemaker:InvokeEndpoint"),
+    ],
+)
+def test_a_role_may_make_every_call_of_the_seeds_code(
+    holder: str, files: list[str], services: tuple[str, ...], at_least: str
+) -> None:
+    calls = aws_calls([file for pattern in files for file in sorted(SEED.glob(pattern))], services)
+    assert at_least in calls
+    statements = statements_of(Resolved("data-science-account.yaml"), holder)
+    assert {call for call in calls if not granted(statements, call)} == set()
+
+
+# Kept for what publishing does beside its own calls, and for retiring versions.
+PUBLISHER_BESIDES = {
+    "cloudformation:ValidateTemplate",  # Service Catalog, in the publisher's name
+    "iam:GetRole",  # likewise, for the launch constraint
+    "iam:PassRole",
+    "s3:GetBucketLocation",
+    "servicecatalog:SearchProductsAsAdmin",
+    "servicecatalog:TagResource",  # a product is made with tags
+    "servicecatalog:UpdateProvisioningArtifact",
+}
+
+
+def test_the_publisher_may_make_its_calls_and_no_others() -> None:
+    files = sorted((ROOT / "product" / "sagemaker_seed" / "publish").glob("*.py"))
+    calls = aws_calls(files, ("s3", "servicecatalog", "sts"))
+    assert "servicecatalog:CreateProvisioningArtifact" in calls
+    statements = statements_of(Resolved("catalog.yaml"), "PublisherPolicy")
+    may = {action for statement in statements for action in many(statement["Action"])}
+    assert may - PUBLISHER_BESIDES == calls - PUBLISHER_BESIDES
+
+
+# ------------------------------------------------------------------------------------------------- catalog.yaml
+
+
+def test_the_publisher_finds_the_rest_by_the_buckets_tags() -> None:
+    catalog = Resolved("catalog.yaml")
+    tags = {tag["Key"]: tag["Value"] for tag in catalog.resources["SeedBucket"]["Properties"]["Tags"]}
+    assert tags == {
+        "sagemaker-seed:portfolio-id": "Portfolio",
+        "sagemaker-seed:launch-role-arn": catalog.arn("LaunchRole"),
+    }
+    assert max(map(len, tags.values())) <= 256
+    assert catalog.outputs["SeedBucket"] == SEED_BUCKET
+
+
+def test_the_launch_role_needs_no_key_for_what_is_published() -> None:
+    bucket = Resolved("catalog.yaml").resources["SeedBucket"]["Properties"]
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_what_is_published_is_written_once_tagged_and_kept() -> None:
+    resolved = Resolved("catalog.yaml")
+    statements = bucket_statements(resolved, "SeedBucketPolicy")
+    published = [f"{resolved.arn('SeedBucket')}/{prefix}/*" for prefix in ("seed-code", "product-templates")]
+    assert {statement["Effect"] for statement in statements.values()} == {"Deny"}
+    for sid in ("WriteOnce", "AlwaysTagged", "NeverUntagged", "KeptForOldVersions"):
+        assert statements[sid]["Resource"] == published
+        assert statements[sid]["Principal"] == "*"
+    assert statements["WriteOnce"]["Action"] == "s3:PutObject"
+    assert statements["WriteOnce"]["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    assert set(statements["AlwaysTagged"]["Action"]) >= {"s3:PutObject", "s3:PutObjectTagging"}
+    assert statements["AlwaysTagged"]["Condition"] == {
+        "StringNotEquals": {"s3:RequestObjectTag/servicecatalog:provisioning": "true"}
+    }
+    assert set(statements["KeptForOldVersions"]["Action"]) == {"s3:DeleteObject", "s3:DeleteObjectVersion"}
+    locked = {action for statement in statements.values() for action in many(statement["Action"])} - {"s3:*"}
+    assert not [action for action in locked if "Bucket" in action], "nobody is locked out of the policy itself"
+
+
+def test_only_the_retirement_role_deletes_what_is_published() -> None:
+    assert "Condition" not in bucket_statements(Resolved("catalog.yaml"), "SeedBucketPolicy")["KeptForOldVersions"]
+    role = f"arn:{'aws'}:iam::{ACCOUNT}:role/retire"
+    kept = bucket_statements(Resolved("catalog.yaml", RetirementRoleArn=role), "SeedBucketPolicy")["KeptForOldVersions"]
+    assert kept["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": role}}
+
+
+def test_principals_are_associated_when_they_are_given() -> None:
+    type_name = "AWS::ServiceCatalog::PortfolioPrincipalAssociation"
+    role, pattern = f"arn:{'aws'}:iam::{ACCOUNT}:role/studio", f"arn:{'aws'}:iam:::role/team/*"
+    assert Resolved("catalog.yaml").of_type(type_name) == {}
+    given = Resolved("catalog.yaml", PrincipalArn1=role, PrincipalArn5=role, PrincipalPattern2=pattern).of_type(
+        type_name
+    )
+    assert {key: (value["PrincipalARN"], value["PrincipalType"]) for key, value in given.items()} == {
+        "Principal1": (role, "IAM"),
+        "Principal5": (role, "IAM"),
+        "Pattern2": (pattern, "IAM_PATTERN"),
+    }
+
+
+def test_every_principal_counts_when_nobody_is_refused() -> None:
+    """The rule, the conditions and the associations each list the principals; none may forget one."""
+    template = load("catalog.yaml")
+    principals = {key for key in template["Parameters"] if key.startswith("Principal")}
+    (assertion,) = template["Rules"]["SomebodyMayLaunch"]["Assertions"]
+    assert references(assertion["Assert"]) == principals
+    assert len(assertion["Assert"]["Fn::Not"][0]["Fn::And"]) == len(principals) <= 10
+    type_name = "AWS::ServiceCatalog::PortfolioPrincipalAssociation"
+    for resource in template["Resources"].values():
+        if resource["Type"] == type_name:
+            arn = resource["Properties"]["PrincipalARN"]["Ref"]
+            assert references(template["Conditions"][resource["Condition"]]) == {arn}
+            assert resource["Properties"]["PrincipalType"] == ("IAM" if "Arn" in arn else "IAM_PATTERN")
+            principals.remove(arn)
+    assert not principals
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("PrincipalArn1", ["", "arn:x:iam::111111111111:role/service-role/studio"], ["studio", "arn:x:iam:::role/a"]),
+        (
+            "PrincipalPattern1",
+            ["", "arn:x:iam:::role/team/*"],
+            ["arn:x:iam::111111111111:role/a", "arn:x:iam:::user/*"],
+        ),
+        ("RetirementRoleArn", ["", "arn:x:iam::111111111111:role/a/b"], ["arn:x:iam::111111111111:role/*"]),
+        ("PermissionsBoundaryArn", ["", "arn:x:iam::aws:policy/P", "arn:x:iam::111111111111:policy/p"], ["P"]),
+    ],
+)
+def test_the_catalog_takes_good_values_and_refuses_bad_ones(parameter: str, good: list[str], bad: list[str]) -> None:
+    pattern = load("catalog.yaml")["Parameters"][parameter]["AllowedPattern"]
+    assert [value for value in good if re.fullmatch(pattern, value) is None] == []
+    assert [value for value in bad if re.fullmatch(pattern, value) is not None] == []
