@@ -79,7 +79,9 @@ def test_nothing_is_left_after_an_exception(monkeypatch: pytest.MonkeyPatch, tmp
         pid, url = running.pid, running.url
         assert alive(pid)
         running.client("s3").list_buckets()
+        raised = time.monotonic()
         raise ZeroDivisionError
+    assert time.monotonic() - raised < embedded.STOP_SECONDS / 2, "it had to be killed"
     assert not alive(pid)
     assert not answers(url)
     assert list(tmp_path.iterdir()) == []

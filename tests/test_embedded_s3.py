@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -169,17 +171,22 @@ def test_write_once(s3: Any, bucket: str) -> None:
     assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"first"
 
 
+@pytest.mark.slow
 def test_of_many_conditional_uploads_at_once_one_wins(s3: Any, bucket: str) -> None:
-    def upload(number: int) -> int:
+    def upload(attempt: tuple[str, int]) -> int:
+        key, number = attempt
+        # Content that takes a while to digest, so that uploads that do not take turns overlap in one round of four.
+        content = bytes([number]) * 100_000
         try:
-            s3.put_object(Bucket=bucket, Key="k", Body=str(number).encode() * 50_000, IfNoneMatch="*")
+            s3.put_object(Bucket=bucket, Key=key, Body=content, IfNoneMatch="*", ChecksumAlgorithm="SHA256")
         except ClientError as error:
             assert error.response["Error"]["Code"] == "PreconditionFailed"
             return 0
         return 1
 
     with ThreadPoolExecutor(20) as pool:
-        assert sum(pool.map(upload, range(20))) == 1
+        rounds = [sum(pool.map(upload, [(f"k{key}", number) for number in range(20)])) for key in range(24)]
+    assert rounds == [1] * 24
 
 
 def test_a_checksum_is_kept_and_given_back(s3: Any, bucket: str) -> None:
@@ -249,3 +256,31 @@ def test_a_large_upload_in_parts(s3: Any, bucket: str, tmp_path: Any) -> None:
     s3.upload_file(str(path), bucket, "big", ExtraArgs={"Tagging": "servicecatalog%3Aprovisioning=true"})
     assert s3.get_object(Bucket=bucket, Key="big")["Body"].read() == content
     assert s3.get_object_tagging(Bucket=bucket, Key="big")["TagSet"][0]["Value"] == "true"
+
+
+def test_presigned_urls_are_their_signers(s3: Any, others: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="folder/a b+c", Body=b"mine")
+    where = {"Bucket": bucket, "Key": "folder/a b+c"}
+    with urllib.request.urlopen(s3.generate_presigned_url("get_object", Params=where)) as answer:
+        assert answer.read() == b"mine"
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(others.generate_presigned_url("get_object", Params=where))
+    assert refusal.value.code == 403
+    refusal.value.close()
+
+
+def test_a_bucket_policy_for_everybody(s3: Any, aws: EmbeddedAws, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="k", Body=b"mine")
+    url = f"{aws.url}/{bucket}/k"
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(url)
+    assert refusal.value.code == 403
+    refusal.value.close()
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy(bucket, Action="s3:GetObject"))
+    with urllib.request.urlopen(url) as answer:
+        assert answer.read() == b"mine"
+    upload = urllib.request.Request(url, data=b"theirs", method="PUT")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(upload)
+    assert refusal.value.code == 403
+    refusal.value.close()

@@ -74,7 +74,7 @@ def test_a_file_parses_before_rendering(path: Path) -> None:
 def test_a_file_holds_nothing_that_belongs_to_one_account_or_machine(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert not path.is_symlink()
-    assert "arn:aws:" not in text
+    assert "arn:aws:" not in text or _name(path).startswith("tests/")
     assert "\r" not in text
     accounts = set(re.findall(r"(?<![0-9a-f.])[0-9]{12}(?![0-9a-f.])", text))
     assert {number for number in accounts if len(set(number)) > 1} == set(), "an account id that is not plainly made up"

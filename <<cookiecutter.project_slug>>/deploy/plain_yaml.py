@@ -20,6 +20,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
 _LOOKS_NUMERIC = re.compile(r"[-+]?\.?[0-9]|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _BOOLEANS = {"true": True, "false": False}
+_TOP_LEVEL = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*:(?: |$)")
 # Plain words that YAML 1.1 parsers and people read differently; they must be quoted.
 _AMBIGUOUS = frozenset(
     form
@@ -69,9 +70,12 @@ def read_section(text: str, name: str) -> dict[str, Node]:
         for number, raw in enumerate(text.replace("\r\n", "\n").split("\n"), start=1)
     ]
     top = [line for line in lines if line.indent == 0 and not line.is_blank and not line.is_comment]
+    for number, line in enumerate(top):
+        if not _TOP_LEVEL.match(line.text) and (number or line.text.rstrip(" ") != "---"):
+            raise PlainYamlError(line.number, f"expected 'Key:' at the left margin, found {line.text[:40]!r}")
     heads = [line for line in top if re.fullmatch(rf"{re.escape(name)}:(?: .*)?", line.text)]
     if not heads:
-        raise PlainYamlError(1, f"no line '{name}:' at the left margin (JSON and quoted keys are not read)")
+        raise PlainYamlError(1, f"no line '{name}:' at the left margin")
     if len(heads) > 1:
         raise PlainYamlError(heads[1].number, f"{name} stands there twice")
     head = heads[0]
@@ -106,8 +110,6 @@ class _Reader:
             if _FORBIDDEN.search(line.text):
                 self.refuse(line, "a control character")
             if not line.is_blank and not line.is_comment:
-                if line.indent == 0 and line.text.rstrip(" ") in ("---", "..."):
-                    self.refuse(line, "document markers are not read")
                 return line
             self.position += 1
         return None

@@ -102,7 +102,8 @@ def test_refuses_with_the_line(body: str, line: int, message: str) -> None:
     ("text", "message"),
     [
         ("Resources:\n  A: b\n", "no line 'Parameters:'"),
-        ('{"Parameters": {}}', "no line 'Parameters:'"),
+        ('{"Parameters": {}}', "expected 'Key:' at the left margin"),
+        ("Parameters:\n  A: b\nnonsense\n", "expected 'Key:' at the left margin"),
         ("Parameters:\n  A: b\nParameters:\n  C: d\n", "twice"),
         ("Parameters: {A: b}\n", "below it"),
         ("Parameters:\nResources:\n  A: b\n", "without a value"),

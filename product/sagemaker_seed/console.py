@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,18 @@ class Console:
         """What a program reads."""
         if self.json:
             print(json.dumps({"ok": True, **value}, indent=2))
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str], None]]:
+        """Gives a function that shows what is being done, on a line that goes away; only in a terminal."""
+        stream = sys.stderr if self.json else sys.stdout
+        if not stream.isatty():
+            yield lambda _doing: None
+            return
+        from rich.console import Console as Terminal
+
+        with Terminal(file=stream).status("") as status:
+            yield status.update
 
     def style(self, text: str, name: str, stream: Any = None) -> str:
         """The text in a colour, where colours can be seen and ``NO_COLOR`` does not forbid them."""

@@ -47,9 +47,8 @@ def publish(
     result = _summary(plan, release)
     if plan_only:
         return {**result, "applied": False}
-    done = applying.apply(
-        clients, plan, lambda step: console.say(f"  {console.style('...', 'dim')} {step.write.value}")
-    )
+    with console.progress() as show:
+        done = applying.apply(clients, plan, lambda step: show(step.write.value))
     verb = "published" if plan.steps else "unchanged"
     console.say(f"{console.style(verb, 'ok')}: {done.version} ({done.product_id}, {done.version_id})")
     return {**result, "applied": True, "product_id": done.product_id, "version_id": done.version_id}

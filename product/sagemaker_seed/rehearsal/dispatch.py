@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
+from botocore.model import OperationNotFoundError
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
     MotoRequestHandler,
@@ -68,7 +69,7 @@ class Application:
             response = self._answered(request, environ)
         except AwsError as error:
             response = request.answer(error)
-        except NotImplementedError as error:
+        except (NotImplementedError, OperationNotFoundError) as error:  # what moto raises for what it lacks
             response = request.answer(not_implemented(request.service, request.operation, f"({error})"))
         except Exception as error:  # the last resort: whatever broke, the caller must get an AWS error that says so
             traceback.print_exc()

@@ -114,7 +114,6 @@ class EmbeddedAws:
             try:
                 port = _announced_port(child)
             except EmbeddedAwsError as error:
-                _stop(child)
                 raise EmbeddedAwsError(f"{error}{_last_lines(log, start)}") from None
             self._exit = undo.pop_all()
         self.url, self.pid = f"http://127.0.0.1:{port}", child.pid

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from botocore.exceptions import UnknownServiceError
+from botocore.model import OperationNotFoundError
 from moto.core.exceptions import ServiceException
 from moto.core.model import OperationModel
 from moto.core.parse import PROTOCOL_PARSERS
@@ -221,7 +222,7 @@ class Request:
         """moto's model of the operation; of no operation in particular where the service has none of this name."""
         try:
             return self._model.operation_model(self.operation)
-        except KeyError:
+        except OperationNotFoundError:
             return OperationModel({}, self._model)
 
     @cached_property
@@ -257,6 +258,8 @@ class Request:
         Raises:
             AwsError: the body is not what the protocol says it is.
         """
+        if self.protocol == "json":
+            _check_json_object(self.body)
         parser = PROTOCOL_PARSERS[self.protocol](self.operation_model, map_type=dict)
         try:
             parsed = parser.parse(
@@ -270,7 +273,7 @@ class Request:
                 }
             )
         except (ValueError, TypeError, AttributeError) as error:
-            raise AwsError("SerializationException", f"The request cannot be read: {error}") from None
+            raise _unreadable(str(error)) from None
         return {} if parsed is None else dict(parsed)
 
     def answer(self, result: object) -> Response:
@@ -287,6 +290,20 @@ class Request:
         if self.protocol == "json":  # moto writes "text" for services that prefer CBOR
             headers["Content-Type"] = "application/x-amz-json-1.1"
         return Response(int(status), list(headers.items()), b"" if self.http.method == "HEAD" else body)
+
+
+def _check_json_object(body: bytes) -> None:
+    """moto's parser takes a body that is not JSON for one without parameters."""
+    try:
+        content = json.loads(body or b"{}")
+    except ValueError as error:
+        raise _unreadable(str(error)) from None
+    if not isinstance(content, dict):
+        raise _unreadable("the body is not a JSON object")
+
+
+def _unreadable(why: str) -> AwsError:
+    return AwsError("SerializationException", f"The request cannot be read: {why}")
 
 
 def _plain_json(result: object) -> dict[str, Any]:

@@ -1,0 +1,281 @@
+"""The rendered deploy half as a whole: its files, its own unit tests and linters, and what its templates promise."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from seed_support.baking import bake, scrubbed
+
+PREDICTIONS = ("classification", "regression")
+DEPLOY_HALF = {
+    *("seed.json", "README.md", "Makefile", ".gitignore", "ruff.toml", "pytest.ini"),
+    *("requirements.txt", "requirements-dev.txt", "buildspec.yml", "build.py"),
+    *("cfn-sm-endpoint-template.yml", "staging-config-template.json", "prod-config-template.json"),
+    *(f"deploy/{name}.py" for name in ("__init__", "errors", "exports", "parameters", "plain_yaml")),
+    *(f"deploy/{name}.py" for name in ("registry", "rules", "settings", "stages")),
+    *(f"test/{name}" for name in ("test.py", "buildspec.yml", "checks.py", "endpoint.py")),
+    *(f"test/{name}" for name in ("expectations.py", "report.py")),
+    *(f"tests/{name}.py" for name in ("conftest", "test_build", "test_endpoint_checks", "test_expectations")),
+    *(f"tests/{name}.py" for name in ("test_exports", "test_parameters", "test_plain_yaml", "test_registry")),
+    *(f"tests/{name}.py" for name in ("test_settings", "test_stages")),
+    *(
+        f"test/payloads/{prediction}/{name}"
+        for prediction in PREDICTIONS
+        for name in ("expectations.json", "flowers.csv", "flowers.json", "one-flower.csv")
+    ),
+}
+BIN = Path(sys.executable).parent
+
+
+class _Tagged(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as one-key mappings."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    raise yaml.constructor.ConstructorError(None, None, f"!{suffix} of a mapping", node.start_mark)
+
+
+_Tagged.add_multi_constructor("!", _intrinsic)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake(tmp_path_factory.mktemp("seed"))
+
+
+@pytest.fixture(scope="module")
+def template(repository: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.load((repository / "cfn-sm-endpoint-template.yml").read_text(), _Tagged)
+    return loaded
+
+
+def test_the_files_of_the_deploy_half_are_there(repository: Path) -> None:
+    found = {path.relative_to(repository).as_posix() for path in repository.rglob("*") if path.is_file()}
+    assert found >= DEPLOY_HALF
+    assert len(found) < 100
+
+
+def test_the_answers_stand_in_seed_json_whatever_they_hold(tmp_path: Path) -> None:
+    answers = {
+        "project_name": "Iris",
+        "team": 'The "A" team \\ <b>& co</b>',
+        "description": "línea one\nand 'two'",
+        "prediction": "regression",
+        "seed_bucket": "bucket",
+    }
+    seed = json.loads((bake(tmp_path, **answers) / "seed.json").read_text(encoding="utf-8"))
+    assert answers.items() <= seed["answers"].items()
+    assert set(seed["answers"]) == {
+        *("project_name", "project_slug", "team", "description", "prediction"),
+        *("aws_region", "instance_type", "publish_to", "seed_bucket"),
+    }
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", seed["template_version"])
+
+
+def test_the_answered_instance_type_is_the_stages(tmp_path: Path) -> None:
+    repository = bake(tmp_path, instance_type="ml.c5.xlarge")
+    for stage in ("staging", "prod"):
+        config = json.loads((repository / f"{stage}-config-template.json").read_text())
+        assert config["Parameters"]["EndpointInstanceType"] == "ml.c5.xlarge"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pruned", [False, True], ids=["whole", "pruned"])
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_its_own_unit_tests_pass(tmp_path: Path, prediction: str, pruned: bool) -> None:
+    repository = bake(tmp_path, prediction=prediction)
+    if pruned:
+        (other,) = set(PREDICTIONS) - {prediction}
+        shutil.rmtree(repository / "test" / "payloads" / other)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=repository,
+        env=scrubbed(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    count = re.search(r"(\d+) passed", done.stdout)
+    assert count is not None
+    assert int(count[1]) > 300
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [str(BIN / "ruff"), "check", "--no-cache", "."],
+        [str(BIN / "ruff"), "format", "--no-cache", "--check", "."],
+        [str(BIN / "cfn-lint"), "cfn-sm-endpoint-template.yml"],
+        [sys.executable, "build.py", "--check"],
+    ],
+    ids=["ruff", "format", "cfn-lint", "build.py"],
+)
+def test_it_is_clean(repository: Path, command: list[str]) -> None:
+    done = subprocess.run(command, cwd=repository, env=scrubbed(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_its_types_are_sound(repository: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path)]
+        + [
+            "build.py",
+            "deploy",
+            *(f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")),
+        ],
+        cwd=repository,
+        env=scrubbed(MYPYPATH=".:test"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_nothing_is_bound_to_a_partition_or_an_account(repository: Path) -> None:
+    for name in sorted(DEPLOY_HALF - {name for name in DEPLOY_HALF if name.startswith("tests/")}):
+        text = (repository / name).read_text(encoding="utf-8")
+        assert "arn:aws:" not in text, name
+        assert not re.search(r"(?<![0-9a-f])[0-9]{12}(?![0-9a-f])", text), name
+
+
+def requirements(path: Path) -> dict[str, str]:
+    """Name and version of every requirement; each must be exact and carry a hash."""
+    found = {}
+    for entry in re.split(r"\n(?=\S)", path.read_text()):
+        if not entry.startswith("#"):
+            match = re.match(r"([a-z0-9.-]+)==(\S+) \\\n(?:\s+--hash=sha256:[0-9a-f]{64}(?: \\)?\n?)+$", entry)
+            assert match is not None, entry
+            found[match[1]] = match[2]
+    return found
+
+
+def test_requirements_are_exact_closed_and_consistent(repository: Path) -> None:
+    runtime = requirements(repository / "requirements.txt")
+    development = requirements(repository / "requirements-dev.txt")
+    assert runtime.keys() == {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
+    assert runtime.items() <= development.items()
+    assert development.keys() - runtime.keys() == {"pytest", "ruff", "iniconfig", "packaging", "pluggy", "pygments"}
+
+
+@pytest.mark.parametrize("name", ["buildspec.yml", "test/buildspec.yml"])
+def test_buildspecs(repository: Path, name: str) -> None:
+    spec = yaml.safe_load((repository / name).read_text())
+    assert spec["version"] == 0.2
+    assert spec["phases"]["install"]["runtime-versions"] == {"python": "3.12"}
+    assert spec["phases"]["install"]["on-failure"] == "ABORT"
+    commands = [command for phase in spec["phases"].values() for command in phase["commands"]]
+    assert all(command.startswith("python ") for command in commands)
+    for word in (word for command in commands for word in command.split() if word.endswith((".py", ".txt"))):
+        assert (repository / word).is_file(), word
+    (report,) = spec["reports"].values()
+    assert report["file-format"] == "JUNITXML"
+    assert any(f"={report['files'][0]}" in command or f" {report['files'][0]}" in command for command in commands)
+
+
+def test_the_build_hands_over_the_files_that_the_environment_names(repository: Path) -> None:
+    spec = yaml.safe_load((repository / "buildspec.yml").read_text())
+    assert spec["artifacts"]["files"] == [
+        "$EXPORT_TEMPLATE_NAME",
+        "$EXPORT_TEMPLATE_STAGING_CONFIG",
+        "$EXPORT_TEMPLATE_PROD_CONFIG",
+    ]
+
+
+def test_a_failed_endpoint_test_still_ends_in_a_report(repository: Path) -> None:
+    spec = yaml.safe_load((repository / "test" / "buildspec.yml").read_text())
+    assert "on-failure" not in spec["phases"]["build"]
+    assert spec["artifacts"]["files"] == ["$EXPORT_TEST_RESULTS", "test-results.xml"]
+
+
+def test_the_readme_speaks_of_what_there_is(repository: Path) -> None:
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):.*## ", (repository / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"make ([a-z]+)\b(?= |`|\n)", text)) <= targets
+    made = {"template-export.yml", "staging-config-export.json", "prod-config-export.json"}
+    made |= {"test-results.json", "test-results.xml"}
+    for name in set(re.findall(r"`([\w./-]+\.(?:py|json|yml|txt|xml))`", text)) - made:
+        assert list(repository.rglob(Path(name).name)), name
+    declared = yaml.load((repository / "cfn-sm-endpoint-template.yml").read_text(), _Tagged)["Parameters"]
+    named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text))
+    assert named <= set(declared) | {"AccessDenied"}
+
+
+def refers_to(value: Any) -> set[str]:
+    """Every logical id that a part of a template refers to."""
+    if isinstance(value, dict):
+        found = set().union(*(refers_to(item) for item in value.values()), set())
+        if isinstance(value.get("Ref"), str):
+            found.add(value["Ref"])
+        for short in ("GetAtt", "Sub"):
+            if isinstance(value.get(short), str):
+                names = [value[short]] if short == "GetAtt" else re.findall(r"\$\{([^}]+)\}", value[short])
+                found |= {name.split(".")[0] for name in names}
+        return found
+    return set().union(*(refers_to(item) for item in value), set()) if isinstance(value, list) else set()
+
+
+def test_alarms_exist_before_the_endpoint_asks_for_them(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    assert {"ErrorAlarm", "LatencyAlarm"} <= refers_to(resources["Endpoint"])
+    for name in ("ErrorAlarm", "LatencyAlarm"):
+        alarm = resources[name]["Properties"]
+        assert "Endpoint" not in refers_to(alarm), "a cycle"
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert 1 < alarm["DatapointsToAlarm"] <= alarm["EvaluationPeriods"]
+        assert "AlarmName" not in alarm
+    assert resources["ErrorAlarm"]["Properties"]["Metrics"][0]["MetricStat"]["Stat"] == "Average"
+    assert resources["LatencyAlarm"]["Properties"]["ExtendedStatistic"] == "p95"
+    wait = template["Parameters"]["UpdateWaitSeconds"]["MinValue"]
+    assert wait >= 60 * resources["ErrorAlarm"]["Properties"]["EvaluationPeriods"]
+
+
+def test_names_survive_a_replacement(template: dict[str, Any]) -> None:
+    resources = template["Resources"]
+    assert "ModelName" not in resources["Model"]["Properties"]
+    assert "EndpointConfigName" not in resources["EndpointConfig"]["Properties"]
+    name = resources["Endpoint"]["Properties"]["EndpointName"]["Sub"]
+    lengths = {n: p.get("MaxLength", len("staging")) for n, p in template["Parameters"].items()}
+    longest = re.sub(r"\$\{(\w+)\}", lambda match: "x" * lengths[match[1]], name)
+    assert len(longest) == 61
+
+
+def test_everything_that_can_be_tagged_is(template: dict[str, Any]) -> None:
+    keys = ["sagemaker:project-name", "sagemaker:project-id", "sagemaker:deployment-stage"]
+    for name, resource in template["Resources"].items():
+        if not resource["Type"].startswith("AWS::ApplicationAutoScaling::"):
+            assert [tag["Key"] for tag in resource["Properties"]["Tags"]] == keys, name
+
+
+def test_every_parameter_is_used_described_and_grouped(template: dict[str, Any]) -> None:
+    used = refers_to(template["Resources"]) | refers_to(template["Conditions"])
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert sorted(name for group in groups for name in group["Parameters"]) == sorted(template["Parameters"])
+    for name, parameter in template["Parameters"].items():
+        assert name in used, name
+        assert parameter["Description"], name
+        assert set(parameter) & {"AllowedPattern", "AllowedValues", "MinValue"}, name
+
+
+def test_production_starts_guarded_on_two_instances_and_staging_does_not(repository: Path) -> None:
+    stages = {s: json.loads((repository / f"{s}-config-template.json").read_text()) for s in ("staging", "prod")}
+    chosen = {
+        stage: (config["Parameters"]["EndpointInstanceCount"], config["Parameters"]["UpdatePolicy"])
+        for stage, config in stages.items()
+    }
+    assert chosen == {"staging": (1, "ALL_AT_ONCE"), "prod": (2, "CANARY")}
+    assert all(config["Parameters"]["EnableNetworkIsolation"] is True for config in stages.values())
