@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -82,3 +83,22 @@ def cookiecutter(
 def files_of(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its content."""
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def git(folder: Path, *words: str) -> None:
+    """Runs git in a folder, as somebody, and fails the test when git does."""
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def as_git_repository(target: Path) -> Path:
+    """This checkout, with what is not committed yet, as a git repository of one commit on main."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+    for name in filter(lambda name: name and (ROOT / name).exists(), listed):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name)
+    git(target, "init", "--initial-branch=main")
+    git(target, "add", "--all")
+    git(target, "commit", "--message", "all of it")
+    return target

@@ -36,10 +36,8 @@ FILES = {
     *(f"tests/test_{name}.py" for name in ("plain_yaml", "registry", "settings", "stages")),
 }
 PAYLOADS = ("expectations.json", "flowers.csv", "flowers.json", "one-flower.csv")
-FILES_OF_AN_ANSWER = {
-    ("prediction", kind): {f"test/payloads/{kind}/{name}" for name in PAYLOADS}
-    for kind in ("classification", "regression")
-}
+KINDS = ("classification", "regression")
+FILES_OF_AN_ANSWER = {("prediction", kind): {f"test/payloads/{kind}/{name}" for name in PAYLOADS} for kind in KINDS}
 
 CHOICES = [[(question.name, choice) for choice in question.choices] for question in rules.QUESTIONS if question.choices]
 COMBINATIONS = [dict(chosen) for chosen in itertools.product(*CHOICES)]
@@ -117,7 +115,7 @@ def baked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
     yield once
 
 
-PREDICTIONS = pytest.mark.parametrize("prediction", ["classification", "regression"])
+PREDICTIONS = pytest.mark.parametrize("prediction", KINDS)
 
 
 @PREDICTIONS

@@ -130,13 +130,10 @@ def test_it_is_clean(repository: Path, command: list[str]) -> None:
 
 @pytest.mark.slow
 def test_its_types_are_sound(repository: Path, tmp_path: Path) -> None:
+    words = ["--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path), "build.py", "deploy"]
+    words += [f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path)]
-        + [
-            "build.py",
-            "deploy",
-            *(f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")),
-        ],
+        [sys.executable, "-m", "mypy", *words],
         cwd=repository,
         env=scrubbed(MYPYPATH=".:test"),
         capture_output=True,

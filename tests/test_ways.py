@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import ROOT, cookiecutter, files_of
-
-
-def _git(folder: Path, *words: str) -> None:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com")
-    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+from support import ROOT, as_git_repository, cookiecutter, files_of, git
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This template as a git repository with a tag, whose main branch has moved on since."""
-    target = tmp_path_factory.mktemp("git") / "template"
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-    _git(target, "init", "--initial-branch=main")
-    _git(target, "add", "--all")
-    _git(target, "commit", "--message", "first")
-    _git(target, "tag", "v1")
+    target = as_git_repository(tmp_path_factory.mktemp("git") / "template")
+    git(target, "tag", "v1")
     (target / "<<cookiecutter.project_slug>>" / "later.txt").write_text("after the tag\n")
-    _git(target, "add", "--all")
-    _git(target, "commit", "--message", "second")
+    git(target, "add", "--all")
+    git(target, "commit", "--message", "second")
     return target
 
 
@@ -82,7 +62,7 @@ def test_a_git_address_with_a_tag(tmp_path: Path, repository: Path, expected: di
 
 def test_a_zip(tmp_path: Path, repository: Path, expected: dict[str, bytes]) -> None:
     archive = tmp_path / "template.zip"
-    _git(repository, "archive", "--prefix=template/", "--output", str(archive), "v1")
+    git(repository, "archive", "--prefix=template/", "--output", str(archive), "v1")
     out = str(tmp_path / "out")
     ran = cookiecutter(str(archive), "--no-input", "-o", out)
     assert ran.returncode == 0, ran.stderr

@@ -85,7 +85,7 @@ def _bundle(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     seed = read_seed(options.seed)
     packed = bundles.pack(options.seed)
     path = bundles.write(packed, options.output or options.seed / "dist" / bundles.file_name(seed.slug, packed))
-    console.say(f"{path}: {len(packed.files)} files, {packed.size:,} bytes, sha256 {packed.digest}")
+    console.say(f"{path}: {len(packed.files)} files, {packed.size:,} bytes")
     return {"path": str(path), "digest": packed.digest, "size": packed.size, "files": list(packed.files)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ class Console:
     json: bool = False
 
     def say(self, line: str = "") -> None:
-        """A line for a person."""
+        """A line for a person: of a SHA-256 it shows the first twelve characters."""
+        line = re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", "\\1...", line)
         print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
 
     def fail(self, problems: tuple[str, ...]) -> None:

@@ -50,7 +50,7 @@ def publish(
     with console.progress() as show:
         done = applying.apply(clients, plan, lambda step: show(step.write.value))
     verb = "published" if plan.steps else "unchanged"
-    console.say(f"{console.style(verb, 'ok')}: {done.version} ({done.product_id}, {done.version_id})")
+    console.say(f"  {console.style(verb, 'ok')}: {done.version} ({done.product_id}, {done.version_id})")
     return {**result, "applied": True, "product_id": done.product_id, "version_id": done.version_id}
 
 
@@ -71,8 +71,9 @@ def _summary(plan: planning.Plan, release: releases.Release) -> dict[str, Any]:
 
 
 def _show(plan: planning.Plan, console: Console) -> None:
-    where = f"account {plan.catalog.account}, {plan.catalog.region}, portfolio {plan.catalog.portfolio_id}"
-    console.say(f"{console.style(plan.release.seed.slug, 'bold')} {plan.release.version} to {where}")
+    catalog, release = plan.catalog, plan.release
+    console.say(f"  {console.style(release.seed.slug, 'bold')} {release.version}")
+    console.say(f"  to {catalog.account} {catalog.region}, {catalog.portfolio_id}, s3://{catalog.bucket}")
     for step in plan.steps:
         console.say(f"  {console.style('+', 'todo')} {step.write.value}: {step.subject}")
     if not plan.steps:

@@ -130,7 +130,7 @@ def _plan_object(found: _Findings, artifact: Artifact, upload: Write, tag: Write
     except ClientError as error:
         if error.response["Error"].get("Code") not in ("404", "NoSuchKey"):
             raise
-        found.need(upload, f"{uri} ({len(artifact.content):,} bytes)")
+        found.need(upload, f"{artifact.key} ({len(artifact.content):,} bytes)")
         return
     if head.get("ChecksumSHA256") != base64_sha256(artifact.content):
         raise SeedError(

@@ -96,6 +96,6 @@ class _Stages:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         self._console.say(
-            f"{self._console.style(f'{self.seconds:5.1f} s', 'dim')}  {self._console.style(name, 'bold')}"
+            f"{self._console.style(f'[{self.seconds:.1f} s]', 'dim')} {self._console.style(name, 'bold')}"
         )
         yield

@@ -1,0 +1,144 @@
+"""The README: every command in it is run or, where it needs AWS, checked; what it shows is what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sagemaker_seed import answers as rules
+from sagemaker_seed.publish.release import read_template
+from support import ROOT, Account, BakedProject, as_git_repository, clean_environment, cookiecutter
+from test_cli import command
+from test_generation import FILES, FILES_OF_AN_ANSWER
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONSOLES = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line[2:] for block in CONSOLES for line in block.splitlines() if line.startswith("$ ")]
+
+
+def _commands(start: str) -> list[str]:
+    found = [line for line in COMMANDS if line.startswith(start)]
+    assert found, start
+    return found
+
+
+def test_the_first_screen_has_the_two_commands() -> None:
+    assert COMMANDS[:2] == ["make rehearse", "make test"]
+    assert README.index("$ make rehearse") < 1500
+
+
+def test_every_command_is_of_a_kind_that_is_tested_here() -> None:
+    kinds = ("make ", "pip install ", "cookiecutter ", "aws cloudformation ", "sagemaker-seed ")
+    assert [line for line in COMMANDS if not line.startswith(kinds)] == []
+
+
+def test_make_targets_exist_and_ci_runs_the_readmes_test_command() -> None:
+    for line in _commands("make "):
+        ran = subprocess.run(["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True, check=False)
+        assert ran.returncode == 0, line
+    assert "make test" in (ROOT / ".ci/run").read_text().splitlines()
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("install", "rehearse", "test", "test-fast", "benchmark"):
+        assert f"make {target} " in listed
+
+
+def _shape(text: str) -> list[str]:
+    """The lines without what differs from run to run: digests, ids, ports, seconds and sizes."""
+    text = re.sub(r"\b(port|prod|pa)-[a-z0-9]{13}\b", r"\1-ID", text)
+    text = re.sub(r"\b[0-9a-f]{12}\b", "DIGEST", re.sub(r"\b111111111111\b", "ACCOUNT", text))
+    return re.sub(r"[0-9][0-9.,:]*", "N", text).splitlines()
+
+
+def test_the_output_in_the_readme_is_real(tmp_path: Path) -> None:
+    shown = CONSOLES[0].split("$ make test")[0].splitlines()[2:]
+    ran = command("rehearse", "--output", "build", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert _shape("\n".join(shown)) == _shape(ran.stdout)
+
+
+def test_the_questions_are_all_there_in_order_with_their_defaults() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", README, re.MULTILINE)
+    asked = json.loads((ROOT / "cookiecutter.json").read_text())
+    assert [name for name, _ in rows] == list(rules.NAMES)
+    for name, shown in rows:
+        default = asked[name][0] if isinstance(asked[name], list) else asked[name]
+        assert shown == ("made from the name" if "<<" in default else default or "empty")
+
+
+def test_the_tree_is_what_is_rendered() -> None:
+    tree = re.search(r"```text\n(.*?)```", README, re.DOTALL)
+    assert tree
+    shown = set(re.findall(r"^[├└]── (\S+)", tree[1], re.MULTILINE))
+    files = FILES.union(*FILES_OF_AN_ANSWER.values())
+    top = {name.split("/")[0] + ("/" if "/" in name else "") for name in files}
+    assert shown == top | {"dist/"}
+
+
+def test_cookiecutter_commands_render(tmp_path: Path) -> None:
+    for number, line in enumerate(_commands("cookiecutter ")):
+        filled = (
+            line.replace("gh:ORG/REPO", str(ROOT)).replace("SEED_BUCKET", "a-bucket").replace("REGION", "eu-west-1")
+        )
+        words = shlex.split(filled)[1:]
+        out = tmp_path / str(number)
+        ran = cookiecutter(*words, *(() if "--no-input" in words else ("--no-input",)), "-o", str(out))
+        assert ran.returncode == 0, ran.stderr
+        assert (out / "iris-classifier/build.py").exists()
+
+
+def test_publishing_commands_publish(account: Account, bake: Callable[..., BakedProject]) -> None:
+    project = bake(aws_region="eu-west-1")
+    for line in _commands("sagemaker-seed "):
+        words = shlex.split(line.replace("SEED_BUCKET", account.bucket))[1:]
+        ran = command(*words, cwd=project.path.parent, env=account.aws.environment(account.id))
+        assert ran.returncode == 0, ran.stderr
+    assert len(list((project.path / "dist").glob("*.zip"))) == 1
+
+
+def test_aws_commands_name_templates_parameters_and_outputs_that_exist() -> None:
+    outputs: set[str] = set()
+    for line in _commands("aws cloudformation "):
+        words = shlex.split(line)
+        if words[2] != "deploy":
+            assert words[2:4] == ["describe-stacks", "--stack-name"]
+            continue
+        template = read_template((ROOT / words[words.index("--template-file") + 1]).read_text(), line)
+        assert words[words.index("--capabilities") + 1] == "CAPABILITY_NAMED_IAM"
+        given = {word.split("=")[0] for word in words if "=" in word}
+        required = {name for name, spec in template["Parameters"].items() if "Default" not in spec}
+        assert required <= given <= set(template["Parameters"])
+        outputs |= set(template.get("Outputs", {}))
+    assert "SeedBucket" in outputs
+
+
+@pytest.mark.slow
+def test_the_package_installs_and_works_without_this_checkout(tmp_path: Path) -> None:
+    (line,) = _commands('pip install "')
+    address = f"git+file://{tmp_path}/clone"
+    requirement = shlex.split(line)[2].replace("git+https://github.com/ORG/REPO", address)
+    assert address in requirement
+    as_git_repository(tmp_path / "clone")
+    uv = str(Path(sys.executable).with_name("uv"))
+    env = {**clean_environment(), "HOME": str(tmp_path)}
+    subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(tmp_path / "venv")], env=env, check=True)
+    python = tmp_path / "venv/bin/python"
+    with_moto = requirement.replace("sagemaker-seed @", "sagemaker-seed[rehearsal] @")
+    subprocess.run([uv, "pip", "install", "--quiet", "--python", str(python), with_moto], env=env, check=True)
+    shutil.rmtree(tmp_path / "clone")
+    ran = subprocess.run(
+        [tmp_path / "venv/bin/sagemaker-seed", "rehearse"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "done in" in ran.stdout
