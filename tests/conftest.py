@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from sagemaker_seed.hooks import OVERRIDE
 from sagemaker_seed.rehearsal import catalog
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
@@ -46,6 +48,13 @@ def aws() -> Iterator[EmbeddedAws]:
 
 
 _NUMBERS = itertools.count(1)
+
+# Cookiecutter copies every file of the template folder, so modules that are imported from there must leave no cache.
+sys.dont_write_bytecode = True
+
+# The same examples in every run: a test that fails now and then helps nobody who is changing something else.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture

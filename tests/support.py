@@ -39,7 +39,18 @@ class BakedProject:
 
 def clean_environment() -> dict[str, str]:
     """The environment without what could reach AWS or belongs to this test run."""
-    leaks = ("AWS_", "PYTEST_", "VIRTUAL_ENV", "PYTHON", "SAGEMAKER_SEED_", "MAKE", "MFLAGS")
+    leaks = (
+        "AWS_",
+        "PYTEST_",
+        "VIRTUAL_ENV",
+        "PYTHON",
+        "SAGEMAKER_",
+        "CODEBUILD_",
+        "EXPORT_",
+        "BUILD_",
+        "MAKE",
+        "MFLAGS",
+    )
     return {k: v for k, v in os.environ.items() if not k.startswith(leaks) or k == "AWS_CA_BUNDLE"}
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from sagemaker_seed.rehearsal import embedded
 from sagemaker_seed.rehearsal.embedded import ACCOUNT, Call, EmbeddedAws, EmbeddedAwsError
@@ -37,9 +38,10 @@ def answers(url: str, host: str = "127.0.0.1") -> bool:
 
 def alive(pid: int) -> bool:
     """Whether the process runs; one that ended and waits for its new parent to take note does not."""
-    command = ["ps", "-o", "stat=", "-p", str(pid)]
-    state = subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
-    return state != "" and not state.startswith("Z")
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def gone_within(seconds: float, pid: int) -> bool:
@@ -181,16 +183,16 @@ def test_a_crash_at_the_start_shows_the_last_lines_of_the_log(monkeypatch: pytes
 
 def test_a_start_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "START_SECONDS", 0.01)
-    before = set(subprocess_children())
+    before = servers()
     with pytest.raises(EmbeddedAwsError, match="did not start within"):
         EmbeddedAws(region=REGION).__enter__()
-    assert set(subprocess_children()) <= before
+    assert servers() <= before
 
 
-def subprocess_children() -> list[str]:
-    listed = subprocess.run(["ps", "-A", "-o", "ppid=,pid=,args="], check=True, capture_output=True, text=True)
-    mine = [line.split() for line in listed.stdout.splitlines() if "rehearsal.server" in line]
-    return [pid for parent, pid, *_ in mine if parent == str(os.getpid())]
+def servers() -> set[int]:
+    """The ids of the servers that this process started and that still run."""
+    children = psutil.Process().children()
+    return {child.pid for child in children if alive(child.pid) and "rehearsal.server" in " ".join(child.cmdline())}
 
 
 def test_the_log_is_appended_to_and_says_what_was_asked(tmp_path: Path) -> None:

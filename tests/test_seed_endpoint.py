@@ -49,7 +49,11 @@ class Stage:
     def __init__(self, registry: Registry, repository: Path, model: Model, runtime: str) -> None:
         """Registers the two packages again that were there when `repository` was built."""
         self.registry, self.repository, self.model = registry, repository, model
-        self.address = {**registry.environment, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime, "AWS_REGION": REGION}
+        self.address = {
+            **registry.environment,
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime,
+            "AWS_REGION": REGION,
+        }
         self.old, self.new = register_two(registry)
 
     def deploy(self, stage: str = "staging", model_package: str | None = None) -> str:
@@ -129,7 +133,11 @@ def test_the_old_model_fails_although_the_endpoint_is_in_service(stage: Stage) -
     ("misbehave", "checks", "message"),
     [
         (wrong, {"payload flowers.csv", "payload flowers.json"}, "row 3: expected"),
-        (csv, {"payload flowers.csv", "payload flowers.json", "payload one-flower.csv"}, "answered text/csv instead"),
+        (
+            csv,
+            {"payload flowers.csv", "payload flowers.json", "payload one-flower.csv"},
+            "answered text/csv instead",
+        ),
         (failing(10), {"latency"}, "2 of 20 invocations failed"),
         (
             failing(1),

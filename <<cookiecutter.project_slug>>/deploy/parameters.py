@@ -139,10 +139,8 @@ def _string(_: Parameter, value: Any) -> str | None:
 
 
 def _number(parameter: Parameter, value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
     form = _WHOLE_NUMBER if parameter.whole else _NUMBER
-    return str(value) if form.fullmatch(str(value)) else None
+    return str(value) if isinstance(value, str | int | float) and form.fullmatch(str(value)) else None
 
 
 def _comma_delimited(_: Parameter, value: Any) -> str | None:

@@ -10,7 +10,7 @@ Values = Mapping[str, str]
 """The values of a stage as CloudFormation gets them, defaults filled in."""
 
 MAX_UPDATE_WAIT_SECONDS = 21600
-"""All waits of a guarded update together. SageMaker ends an update after at most 28,800 s (the endpoint
+"""All waits of a linear update together. SageMaker ends an update after at most 28,800 s (the endpoint
 template asks for that much), and starting and stopping the instances needs its part of it."""
 
 
@@ -31,10 +31,9 @@ def _scales(values: Values) -> bool:
     return int(values["AutoscalingMaxCapacity"]) > 0
 
 
-def _update_wait(values: Values) -> int:
-    """Return the seconds that the waits of an update take: after each of its steps."""
-    steps = 2 if values["UpdatePolicy"] == "CANARY" else math.ceil(100 / int(values["UpdateStepPercent"]))
-    return steps * int(values["UpdateWaitSeconds"])
+def _linear_wait(values: Values) -> int:
+    """Return the seconds that the waits of a linear update take: one after each of its steps."""
+    return math.ceil(100 / int(values["UpdateStepPercent"])) * int(values["UpdateWaitSeconds"])
 
 
 RULES = (
@@ -45,9 +44,9 @@ RULES = (
     ),
     Rule(
         ("UpdatePolicy", "UpdateStepPercent", "UpdateWaitSeconds"),
-        f"the waits of all steps together must be at most {MAX_UPDATE_WAIT_SECONDS} seconds: "
+        f"the waits of a LINEAR update together must be at most {MAX_UPDATE_WAIT_SECONDS} seconds: "
         "lower UpdateWaitSeconds or raise UpdateStepPercent",
-        lambda v: not _guarded(v) or _update_wait(v) <= MAX_UPDATE_WAIT_SECONDS,
+        lambda v: v["UpdatePolicy"] != "LINEAR" or _linear_wait(v) <= MAX_UPDATE_WAIT_SECONDS,
     ),
     Rule(
         ("AutoscalingMinCapacity", "AutoscalingMaxCapacity"),

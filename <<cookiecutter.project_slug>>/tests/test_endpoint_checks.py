@@ -378,6 +378,24 @@ def test_an_endpoint_that_never_answers_is_asked_only_once(
     assert "no answer within" in bench.message("payload rows.csv")
 
 
+def test_the_load_ends_when_the_endpoint_falls_silent(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(stub)
+    bench.good(invocations=2)
+    invoke = bench.subject.clients.runtime.invoke_endpoint
+    asked: list[str] = []
+
+    def silent_after_two(**request: Any) -> Any:
+        asked.append(request["ContentType"])
+        if len(asked) > 2:
+            raise ReadTimeoutError(endpoint_url="https://runtime")
+        return invoke(**request)
+
+    monkeypatch.setattr(bench.subject.clients.runtime, "invoke_endpoint", silent_after_two)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
+    assert len(asked) == 3
+    assert "1 of 1 invocations failed" in bench.message("latency")
+
+
 @pytest.mark.parametrize(("share", "value"), [(50, 50), (95, 95), (100, 100)])
 def test_percentiles(share: int, value: int) -> None:
     assert percentile([float(n) for n in range(100, 0, -1)], share) == value

@@ -110,11 +110,14 @@ RULE_CASES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
     ),
     (
         [
-            {**GUARDED, "UpdateWaitSeconds": 3600},
+            {**GUARDED, "UpdateStepPercent": 10, "UpdateWaitSeconds": 3600},
             {**GUARDED, "UpdatePolicy": "LINEAR", "UpdateStepPercent": 10, "UpdateWaitSeconds": 2160},
             {"UpdatePolicy": "ALL_AT_ONCE", "UpdateStepPercent": 10, "UpdateWaitSeconds": 3600},
         ],
-        [{**GUARDED, "UpdatePolicy": "LINEAR", "UpdateStepPercent": 10, "UpdateWaitSeconds": 2161}],
+        [
+            {**GUARDED, "UpdatePolicy": "LINEAR", "UpdateStepPercent": 10, "UpdateWaitSeconds": 2161},
+            {**GUARDED, "UpdatePolicy": "LINEAR", "UpdateStepPercent": 12, "UpdateWaitSeconds": 2401},
+        ],
     ),
     (
         [
@@ -192,6 +195,11 @@ def test_what_is_deployed_has_every_parameter_as_text_in_the_order_of_the_templa
         "sagemaker:deployment-stage": "prod",
     }
     assert json.loads(json.dumps(export.parameters)) == export.parameters
+
+
+def test_what_the_build_passes_wins_over_a_stage_file() -> None:
+    export = compose(StageFile("prod.json", {"StageName": "staging"}), DECLARED, OWNED)
+    assert export.parameters["StageName"] == "prod"
 
 
 def test_an_undeclared_default_is_left_out() -> None:

@@ -13,14 +13,13 @@ from types import ModuleType
 from typing import Any
 
 from cookiecutter.main import cookiecutter
+from support import ROOT, clean_environment
 
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "<<cookiecutter.project_slug>>"
 REGION = "eu-west-1"
 PROJECT = "iris"
 PROJECT_ID = "p-0123456789ab"
 GROUP = f"{PROJECT}-{PROJECT_ID}"
-_LEAKS = ("AWS_", "PYTEST_", "PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "SAGEMAKER_", "CODEBUILD_", "EXPORT_", "BUILD_")
 
 
 def bake(folder: Path, **answers: Any) -> Path:
@@ -33,9 +32,14 @@ def bake(folder: Path, **answers: Any) -> Path:
 
 def scrubbed(**more: str) -> dict[str, str]:
     """The environment of a child without anything that could reach AWS or belongs to this test run."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(_LEAKS)}
     nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return {**environment, **nowhere, "AWS_EC2_METADATA_DISABLED": "true", "PYTHONDONTWRITEBYTECODE": "1", **more}
+    return {
+        **clean_environment(),
+        **nowhere,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **more,
+    }
 
 
 def build_environment(account: str, **more: str) -> dict[str, str]:
