@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sagemaker_seed import hooks
-from support import ROOT, BakedProject, cookiecutter
+from support import ROOT, BakedProject, as_git_repository, cookiecutter
 from test_answers import AWKWARD, GOOD
 
 HOOKS = sorted((ROOT / "hooks").glob("*"))
@@ -161,6 +161,16 @@ def test_the_environment_overrides_the_answer_and_a_wrong_value_is_named(
     assert bake().path.exists()
     printed = capfd.readouterr().out
     assert f"not published: {hooks.OVERRIDE}: must be one of" in printed
+
+
+def test_caches_in_the_template_folder_do_not_reach_the_repository(tmp_path: Path) -> None:
+    template = as_git_repository(tmp_path / "template")
+    cache = template / "<<cookiecutter.project_slug>>/deploy/__pycache__"
+    cache.mkdir()
+    (cache / "x.cpython-311.pyc").write_bytes(b"\0")
+    ran = cookiecutter(str(template), "--no-input", "-o", str(tmp_path / "out"))
+    assert ran.returncode == 0, ran.stderr
+    assert not list((tmp_path / "out").rglob("__pycache__"))
 
 
 @pytest.mark.slow

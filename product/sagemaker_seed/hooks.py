@@ -43,8 +43,9 @@ def finish(context: Mapping[str, Any], project: Path) -> int:
     """
     where = os.environ.get(OVERRIDE) or context["publish_to"]
     try:
-        for path in rules.pruned(context):
-            shutil.rmtree(project / path)
+        # Cookiecutter copies every file of the template folder, the caches of whoever ran code there too.
+        for path in [*map(project.joinpath, rules.pruned(context)), *project.rglob("__pycache__")]:
+            shutil.rmtree(path)
         seed = rules.read_seed(project)
         packed = bundle.pack(project)
         name = f"dist/{bundle.file_name(seed.slug, packed)}"
