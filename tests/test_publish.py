@@ -6,6 +6,7 @@ import json
 import shutil
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from sagemaker_seed import bundle as bundles
 from sagemaker_seed.answers import Seed, read_seed
 from sagemaker_seed.console import Console
 from sagemaker_seed.errors import BadInput, SeedError
+from sagemaker_seed.publish import apply as applying
+from sagemaker_seed.publish import catalog as catalogs
+from sagemaker_seed.publish import plan as planning
 from sagemaker_seed.publish import release as releases
 from sagemaker_seed.publish.clients import Clients
 from sagemaker_seed.publish.flow import publish
@@ -270,6 +274,25 @@ def _last(seen: list[str]) -> bool:
     return seen[-1].endswith("DescribeProvisioningArtifact")
 
 
+def test_of_two_versions_of_one_release_one_stays_even_without_tokens(account: Account, seed: Seed) -> None:
+    run(account, seed)
+    seed = make_seed(seed.folder, "print('later')\n")
+    release = releases.make(seed, bundles.pack(seed.folder), product_template().read_text(), account.bucket)
+    plans = []
+    for _ in range(2):
+        clients = account.clients()
+        # A service that forgets its tokens: every request is a new one.
+        clients.servicecatalog.meta.events.register(
+            "before-parameter-build.servicecatalog.CreateProvisioningArtifact",
+            lambda params, **_: params.update(IdempotencyToken=str(uuid.uuid4())),
+        )
+        plans.append((clients, planning.plan(clients, release, catalogs.find(clients, account.bucket))))
+    kept = [applying.apply(clients, plan) for clients, plan in plans][-1]
+    assert state(account)["versions"].count(release.version) == 1
+    assert run(account, seed)["version_id"] == kept.version_id
+    prove(account.clients(), run(account, seed))
+
+
 def _at_once(acts: list[Callable[[], object]]) -> list[BaseException]:
     """Runs the acts at the same moment; returns what they raised."""
     barrier = threading.Barrier(len(acts))
@@ -341,6 +364,8 @@ def test_an_object_that_is_not_what_its_key_says_stops_everything(account: Accou
     published = run(account, seed)
     key = published["seed_code"].split("/", 3)[3]
     account.client("s3").put_object(Bucket=account.bucket, Key=key, Body=b"else", ChecksumAlgorithm="SHA256")
+    with pytest.raises(SeedError, match="not launchable: digest in the key seed-code/"):
+        prove(account.clients(), published)
     before = state(account)
     with pytest.raises(SeedError, match="holds something else than its name says"):
         run(account, seed)

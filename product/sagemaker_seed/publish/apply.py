@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 import uuid
@@ -185,9 +186,13 @@ class _Writer:
         return json.dumps({"RoleArn": self._catalog.launch_role_arn})
 
     def remove_failed(self) -> None:
-        self._clients.servicecatalog.delete_provisioning_artifact(
-            ProductId=str(self._product_id), ProvisioningArtifactId=str(self._plan.version_id)
-        )
+        self._delete_version(str(self._product_id), str(self._plan.version_id))
+
+    def _delete_version(self, product_id: str, version_id: str) -> None:
+        servicecatalog = self._clients.servicecatalog
+        # That it is gone already is as good: another publisher was first.
+        with contextlib.suppress(servicecatalog.exceptions.ResourceNotFoundException):
+            servicecatalog.delete_provisioning_artifact(ProductId=product_id, ProvisioningArtifactId=version_id)
 
     def register(self) -> None:
         product_id = str(self._product_id)
@@ -197,10 +202,10 @@ class _Writer:
             # As with products: an answer that Service Catalog remembered, of a version that is gone.
             mine = self._register(product_id, str(uuid.uuid4()))
             same = self._same_versions(product_id)
-        if same[0] != mine:
-            # Two publishers at once: the older version stays, and each takes back only its own.
-            self._clients.servicecatalog.delete_provisioning_artifact(ProductId=product_id, ProvisioningArtifactId=mine)
-        self._version_id = same[0]
+        self._version_id, *doubles = same
+        for double in doubles:
+            # Two publishers at once, and no token that kept them apart: both keep the same one of the equal versions.
+            self._delete_version(product_id, double)
 
     def _register(self, product_id: str, token: str) -> str:
         created = self._clients.servicecatalog.create_provisioning_artifact(
