@@ -23,5 +23,5 @@ def in_turns(first: Act, second: Act, rounds: int) -> tuple[float, float]:
 def verdict(what: str, ratio: float, bound: float, *, at_most: bool) -> bool:
     """Prints how the ratio stands against its bound, and whether it holds."""
     holds = ratio <= bound if at_most else ratio >= bound
-    print(f"  {what}: {ratio:.1f} ({'at most' if at_most else 'at least'} {bound:g}) {'holds' if holds else 'MISSED'}")
+    print(f"  {what}: {ratio:.2f} ({'at most' if at_most else 'at least'} {bound:g}) {'holds' if holds else 'MISSED'}")
     return holds
