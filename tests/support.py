@@ -47,6 +47,10 @@ def clean_environment() -> dict[str, str]:
         "SAGEMAKER_",
         "CODEBUILD_",
         "EXPORT_",
+        "ARTIFACT_",
+        "COMMIT_ID",
+        "SOURCE_MODEL_",
+        "NOTEBOOK_",
         "BUILD_",
         "MAKE",
         "MFLAGS",
@@ -102,11 +106,16 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
 
 
+def tracked(folder: Path) -> list[str]:
+    """The files below a folder of this checkout that git tracks or would, relative to it."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=folder, capture_output=True, check=True).stdout.decode().split("\0")
+    return [name for name in listed if name and (folder / name).exists()]
+
+
 def as_git_repository(target: Path) -> Path:
     """This checkout, with what is not committed yet, as a git repository of one commit on main."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-    for name in filter(lambda name: name and (ROOT / name).exists(), listed):
+    for name in tracked(ROOT):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, target / name)
     git(target, "init", "--initial-branch=main")

@@ -31,7 +31,17 @@ FILES = {
     *(f"deploy/{name}.py" for name in ("rules", "settings", "stages")),
     *(f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")),
     "test/buildspec.yml",
-    "tests/conftest.py",
+    *("data/iris.csv", "notebooks/training-pipeline.ipynb", "requirements-training.txt"),
+    *("training/buildspec.yml", "training/settings.json"),
+    # the steps, which run in SageMaker's containers
+    *(f"training/{name}.py" for name in ("__init__", "preprocess", "train", "evaluate", "inference", "cluster")),
+    *(f"training/{name}.py" for name in ("failures", "hyperparameters", "quality", "schema", "splitting", "spooling")),
+    # the pipeline, which makes and starts them
+    *(f"training/{name}.py" for name in ("tables", "pipeline", "choices", "definition", "describing", "lint")),
+    *(f"training/{name}.py" for name in ("packing", "plots", "project", "publishing", "reporting", "results")),
+    *(f"training/{name}.py" for name in ("runs", "studio")),
+    *("tests/conftest.py", "tests/pipeline/definition.json", "tests/test_notebook.py", "tests/test_training_steps.py"),
+    *(f"tests/test_pipeline_{name}.py" for name in ("command", "lint", "packing", "publishing", "runs", "settings")),
     *(f"tests/test_{name}.py" for name in ("build", "endpoint_checks", "expectations", "exports", "parameters")),
     *(f"tests/test_{name}.py" for name in ("plain_yaml", "registry", "settings", "stages")),
 }
@@ -92,7 +102,8 @@ PARSERS: dict[str, Callable[[str], Any]] = {
     ".json": json.loads,
     ".toml": tomllib.loads,
     ".yml": _yaml,
-    ".csv": lambda text: [[float(cell) for cell in line.split(",")] for line in text.splitlines()],
+    ".ipynb": json.loads,
+    ".csv": lambda text: [line.split(",") for line in text.splitlines()],
 }
 
 

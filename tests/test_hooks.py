@@ -165,12 +165,13 @@ def test_the_environment_overrides_the_answer_and_a_wrong_value_is_named(
 
 def test_caches_in_the_template_folder_do_not_reach_the_repository(tmp_path: Path) -> None:
     template = as_git_repository(tmp_path / "template")
-    cache = template / "<<cookiecutter.project_slug>>/deploy/__pycache__"
-    cache.mkdir()
-    (cache / "x.cpython-311.pyc").write_bytes(b"\0")
+    caches = [template / "<<cookiecutter.project_slug>>" / name for name in ("deploy/__pycache__", ".ruff_cache")]
+    for cache in caches:
+        cache.mkdir()
+        (cache / "x").write_bytes(b"\0")
     ran = cookiecutter(str(template), "--no-input", "-o", str(tmp_path / "out"))
     assert ran.returncode == 0, ran.stderr
-    assert not list((tmp_path / "out").rglob("__pycache__"))
+    assert not {path.name for path in (tmp_path / "out").rglob("*")} & {cache.name for cache in caches}
 
 
 @pytest.mark.slow

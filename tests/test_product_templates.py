@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,7 @@ PSEUDO = {
 PROJECT = {"SageMakerProjectName": LONG_NAME, "SageMakerProjectId": LONG_ID}
 HERE: dict[str, str] = {}
 ELSEWHERE = {"AccountStagingId": STAGING, "AccountProdId": PROD}
+WITHOUT_TRAINING = {"TrainOnCommit": "no"}
 NO_VALUE = object()
 
 
@@ -139,7 +140,11 @@ class Resolved:
             for key, value in self.template["Resources"].items()
             if "Condition" not in value or self._condition(value["Condition"])
         }
-        self.outputs = {key: self._node(value["Value"]) for key, value in self.template["Outputs"].items()}
+        self.outputs = {
+            key: self._node(value["Value"])
+            for key, value in self.template["Outputs"].items()
+            if "Condition" not in value or self._condition(value["Condition"])
+        }
 
     def of_type(self, type_name: str) -> dict[str, dict[str, Json]]:
         return {key: value["Properties"] for key, value in self.resources.items() if value["Type"] == type_name}
@@ -228,6 +233,11 @@ def test_cfn_lint_finds_nothing(name: str) -> None:
         check=False,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+def test_what_is_deployed_by_hand_needs_no_bucket_for_its_template(name: str) -> None:
+    assert len(text(name).encode()) <= 51_200, "CloudFormation takes a larger one only from S3"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -368,6 +378,30 @@ def test_sagemaker_fills_in_what_has_no_default() -> None:
     assert {value["Type"] for value in parameters.values()} == {"String"}
 
 
+def test_a_launch_trains_on_commits_unless_told_not_to() -> None:
+    template = load("project.yaml")
+    parameter = template["Parameters"]["TrainOnCommit"]
+    assert (parameter["Default"], parameter["AllowedValues"]) == ("yes", ["yes", "no"])
+    groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    assert [group["Parameters"] for group in groups if group["Label"]["default"] == "Training"] == [["TrainOnCommit"]]
+
+
+def test_without_training_nothing_of_it_is_made_and_all_else_is_the_same() -> None:
+    with_it, without = project(**ELSEWHERE), project(**ELSEWHERE, **WITHOUT_TRAINING)
+    assert set(with_it.resources) - set(without.resources) == {"TrainLogs", "TrainProject", "TrainPipeline"}
+    assert set(with_it.outputs) - set(without.outputs) == {"TrainPipelineUrl"}
+    changed = {key for key, resource in without.resources.items() if resource != with_it.resources[key]}
+    assert changed == {"CommitRule"}, "it has one target less"
+    left = json.dumps([without.resources, without.outputs]).replace("_", "-")
+    assert "-train" not in left, "something still points at it"
+    conditions = {
+        part["Condition"]
+        for part in (*load("project.yaml")["Resources"].values(), *load("project.yaml")["Outputs"].values())
+        if "Condition" in part
+    }
+    assert conditions == {"TrainsOnCommit"}
+
+
 # Limit and pattern of every name that a launch makes; the buckets' and CodeBuild's are the tight ones.
 NAME_LIMITS = {
     "AWS::CodeBuild::Project": (150, r"[A-Za-z0-9][A-Za-z0-9\-_]{1,149}"),
@@ -410,6 +444,7 @@ def test_the_longest_derived_names_fit() -> None:
     assert environment["SOURCE_MODEL_PACKAGE_GROUP_NAME"] == f"{LONG_NAME}-{LONG_ID}"
     for stage in ("staging", "prod"):
         assert len(f"{LONG_NAME}-{LONG_ID}-{stage}") <= 63, "endpoint"
+    assert len(f"{LONG_NAME}-{LONG_ID}-training") <= 256, "SageMaker pipeline"
     for action in actions(launched).values():
         stack = action.get("Configuration", {}).get("StackName", "sagemaker")
         assert len(stack) <= 128
@@ -424,12 +459,17 @@ def test_the_longest_derived_names_fit() -> None:
 
 def test_the_id_alone_keeps_two_projects_apart() -> None:
     one, other = project(), project(SageMakerProjectId="p-other")
+    # Per type: a pipeline and its build project may share a name.
     names = [
-        {one_or_other.name(key) for key, value in one_or_other.resources.items() if value["Type"] in NAME_PROPERTY}
+        {
+            (value["Type"], one_or_other.name(key))
+            for key, value in one_or_other.resources.items()
+            if value["Type"] in NAME_PROPERTY
+        }
         for one_or_other in (one, other)
     ]
     assert len(names[0]) == len([r for r in one.resources.values() if r["Type"] in NAME_PROPERTY])
-    assert not names[0] & names[1]
+    assert not {name for _, name in names[0]} & {name for _, name in names[1]}
 
 
 TAGS = {"sagemaker:project-name": LONG_NAME, "sagemaker:project-id": LONG_ID}
@@ -454,6 +494,7 @@ def test_outputs_lead_to_what_was_made() -> None:
         f"https://{region}.console.aws.amazon.com/codesuite/codepipeline/pipelines/"
         f"sagemaker-{LONG_NAME}-{LONG_ID}-deploy/view?region={region}"
     )
+    assert outputs["TrainPipelineUrl"] == outputs["PipelineUrl"].replace("-deploy/", "-train/")
     assert outputs["ModelPackageGroupName"] == f"{LONG_NAME}-{LONG_ID}"
     assert outputs["ArtifactBucketName"] == f"sagemaker-project-{LONG_ID}-{ACCOUNT}"
     assert outputs["Release"] == "unbound-project unbound-version (unbound-team)"
@@ -509,12 +550,14 @@ def test_artifacts_are_encrypted_with_a_key_of_their_own_that_rotates() -> None:
         "SSEAlgorithm": "aws:kms",
         "KMSMasterKeyID": launched.arn("ArtifactKey"),
     }
-    pipeline = launched.resources["Pipeline"]["Properties"]
-    assert pipeline["ArtifactStore"] == {
-        "Type": "S3",
-        "Location": launched.name("ArtifactBucket"),
-        "EncryptionKey": {"Type": "KMS", "Id": launched.arn("ArtifactKey")},
-    }
+    pipelines = launched.of_type("AWS::CodePipeline::Pipeline")
+    assert set(pipelines) == set(PIPELINES)
+    for pipeline in pipelines.values():
+        assert pipeline["ArtifactStore"] == {
+            "Type": "S3",
+            "Location": launched.name("ArtifactBucket"),
+            "EncryptionKey": {"Type": "KMS", "Id": launched.arn("ArtifactKey")},
+        }
     for build in launched.of_type("AWS::CodeBuild::Project").values():
         assert build["EncryptionKey"] == launched.arn("ArtifactKey")
 
@@ -636,7 +679,34 @@ def test_a_test_is_told_what_it_needs(logical_id: str, stage: str, account: str)
     assert environment_of(elsewhere, logical_id) == expected | {"DEPLOY_ROLE_ARN": role}
 
 
-@pytest.mark.parametrize("logical_id", ["BuildProject", "TestStagingProject", "TestProdProject"])
+def test_the_training_is_told_what_it_needs() -> None:
+    launched = project()
+    environment = environment_of(launched, "TrainProject")
+    assert environment == {
+        "SAGEMAKER_PROJECT_NAME": LONG_NAME,
+        "SAGEMAKER_PROJECT_ID": LONG_ID,
+        "ARTIFACT_BUCKET": launched.name("ArtifactBucket"),
+        "ARTIFACT_KEY_ARN": launched.arn("ArtifactKey"),
+        "SAGEMAKER_PIPELINE_ROLE_ARN": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-training"),
+        "SOURCE_MODEL_PACKAGE_GROUP_NAME": f"{LONG_NAME}-{LONG_ID}",
+        "AWS_REGION": LONG_REGION,
+    }
+    assert environment == environment_of(project(**ELSEWHERE), "TrainProject"), "no stage matters to it"
+    build = environment_of(launched, "BuildProject")
+    assert {key: build[key] for key in environment.keys() & build.keys()}.items() <= environment.items()
+
+
+def test_each_build_runs_with_the_role_made_for_it() -> None:
+    roles = {key: build["ServiceRole"] for key, build in project().of_type("AWS::CodeBuild::Project").items()}
+    assert roles == {
+        "BuildProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-build"),
+        "TestStagingProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-test"),
+        "TestProdProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-test"),
+        "TrainProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-train"),
+    }
+
+
+@pytest.mark.parametrize("logical_id", ["BuildProject", "TestStagingProject", "TestProdProject", "TrainProject"])
 def test_builds_run_unprivileged_bounded_and_logged(logical_id: str) -> None:
     launched = project()
     properties = launched.resources[logical_id]["Properties"]
@@ -659,19 +729,34 @@ def test_the_build_image_is_named_in_one_place() -> None:
     assert text("project.yaml").count("aws/codebuild/amazonlinux") == 1
 
 
-@pytest.mark.parametrize(
-    ("logical_id", "spec"), [("BuildProject", "buildspec.yml"), ("TestProdProject", "test/buildspec.yml")]
-)
+BUILDSPECS = {
+    "BuildProject": "buildspec.yml",
+    "TestStagingProject": "test/buildspec.yml",
+    "TestProdProject": "test/buildspec.yml",
+    "TrainProject": "training/buildspec.yml",
+}
+
+
+@pytest.mark.parametrize(("logical_id", "spec"), BUILDSPECS.items())
 def test_build_commands_come_from_the_seed(logical_id: str, spec: str) -> None:
+    assert set(BUILDSPECS) == set(project().of_type("AWS::CodeBuild::Project"))
     assert project().resources[logical_id]["Properties"]["Source"]["BuildSpec"] == spec
     assert (SEED / spec).is_file()
 
 
-# --------------------------------------------------------------------------------------- project.yaml: pipeline
+def test_a_training_is_awaited_for_less_time_than_its_build_has() -> None:
+    """The rest is for installing the SDK: a build that runs out of time would fail, and tell nothing."""
+    (waits,) = re.findall(r"--at-most ([0-9]+)\b", (SEED / BUILDSPECS["TrainProject"]).read_text(encoding="utf-8"))
+    assert int(waits) + 10 <= project().resources["TrainProject"]["Properties"]["TimeoutInMinutes"]
 
 
-def actions(resolved: Resolved) -> dict[str, dict[str, Json]]:
-    stages = resolved.resources["Pipeline"]["Properties"]["Stages"]
+# -------------------------------------------------------------------------------------- project.yaml: pipelines
+
+PIPELINES = ("Pipeline", "TrainPipeline")
+
+
+def actions(resolved: Resolved, pipeline: str = "Pipeline") -> dict[str, dict[str, Json]]:
+    stages = resolved.resources[pipeline]["Properties"]["Stages"]
     return {f"{stage['Name']}/{action['Name']}": action for stage in stages for action in stage["Actions"]}
 
 
@@ -704,9 +789,25 @@ def test_the_road_from_source_to_production() -> None:
     ]
 
 
-def test_the_artifacts_go_from_action_to_action() -> None:
+def test_training_is_one_build_of_the_newest_commit() -> None:
+    properties = project().resources["TrainPipeline"]["Properties"]
+    assert properties["PipelineType"] == "V2"
+    assert properties["ExecutionMode"] == "SUPERSEDED"
+    assert properties["RoleArn"] == _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-codepipeline")
+    assert "Variables" not in properties, "a commit is all that it takes"
+    source, train = actions(project(), "TrainPipeline").values()
+    assert source == actions(project())["Source/Source"], "both pipelines take the same branch, and neither polls"
+    assert (train["ActionTypeId"]["Category"], train["ActionTypeId"]["Provider"]) == ("Build", "CodeBuild")
+    assert train["Configuration"]["ProjectName"] == project().name("TrainProject")
+    assert json.loads(train["Configuration"]["EnvironmentVariables"]) == [
+        {"name": "COMMIT_ID", "value": "#{Source.CommitId}", "type": "PLAINTEXT"}
+    ]
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_artifacts_go_from_action_to_action(pipeline: str) -> None:
     made: set[str] = set()
-    for name, action in actions(project()).items():
+    for name, action in actions(project(), pipeline).items():
         inputs = [artifact["Name"] for artifact in action.get("InputArtifacts", [])]
         outputs = [artifact["Name"] for artifact in action.get("OutputArtifacts", [])]
         assert set(inputs) <= made, name
@@ -756,15 +857,28 @@ def test_a_person_decides_within_a_week() -> None:
     assert approve["TimeoutInMinutes"] == 7 * 24 * 60
     assert "#{variables.ModelPackageArn}" in approve["Configuration"]["CustomData"]
     assert approve["Configuration"]["ExternalEntityLink"].startswith("https://")
-    namespaces = {action.get("Namespace") for action in actions(project()).values()} | {"variables"}
-    used = set(re.findall(r"#\{([^.}]+)\.", json.dumps([a.get("Configuration") for a in actions(project()).values()])))
-    assert used <= namespaces
 
 
-def test_no_value_of_an_action_is_too_long() -> None:
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_an_action_uses_variables_of_an_earlier_one_or_of_the_pipeline(pipeline: str) -> None:
+    known = {
+        f"variables.{variable['Name']}" for variable in project().resources[pipeline]["Properties"].get("Variables", [])
+    }
+    found = 0
+    for name, action in actions(project(), pipeline).items():
+        used = set(re.findall(r"#\{([^}]+)\}", json.dumps(action.get("Configuration", {}))))
+        assert used <= known, name
+        found += len(used)
+        if "Namespace" in action:
+            known.add(f"{action['Namespace']}.CommitId")
+    assert found
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_no_value_of_an_action_is_too_long(pipeline: str) -> None:
     """CodePipeline takes 1000 characters; a model package's ARN, put in for the variable, has up to 2048 in theory."""
     package = f"arn:{'aws'}:sagemaker:{LONG_REGION}:{ACCOUNT}:model-package/{LONG_NAME}-{LONG_ID}/999999"
-    for name, action in actions(project(**ELSEWHERE)).items():
+    for name, action in actions(project(**ELSEWHERE), pipeline).items():
         for key, value in action.get("Configuration", {}).items():
             assert isinstance(value, str), (name, key)
             filled = value.replace("#{variables.ModelPackageArn}", package).replace("#{Source.CommitId}", "c" * 40)
@@ -829,8 +943,9 @@ def tag_event() -> dict[str, Json]:
         pytest.param(tag_event(), [], id="a tag called main"),
     ],
 )
-def test_what_starts_the_pipeline(event: dict[str, Json], rules: list[str]) -> None:
-    launched = project()
+@pytest.mark.parametrize("parameters", [HERE, WITHOUT_TRAINING], ids=["with training", "without training"])
+def test_what_starts_a_pipeline(event: dict[str, Json], rules: list[str], parameters: dict[str, str]) -> None:
+    launched = project(**parameters)
     fired = [
         logical_id
         for logical_id, properties in launched.of_type("AWS::Events::Rule").items()
@@ -839,12 +954,25 @@ def test_what_starts_the_pipeline(event: dict[str, Json], rules: list[str]) -> N
     assert fired == rules
 
 
-def test_every_rule_starts_this_pipeline() -> None:
-    launched = project()
-    for properties in launched.of_type("AWS::Events::Rule").values():
-        (target,) = properties["Targets"]
-        assert target["Arn"] == launched.arn("Pipeline")
-        assert target["RoleArn"] == _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-events")
+@pytest.mark.parametrize(
+    ("parameters", "on_a_commit"),
+    [
+        pytest.param(HERE, ["Pipeline", "TrainPipeline"], id="with training"),
+        pytest.param(WITHOUT_TRAINING, ["Pipeline"], id="without training"),
+    ],
+)
+def test_every_rule_starts_pipelines_of_this_project(parameters: dict[str, str], on_a_commit: list[str]) -> None:
+    """A model's approval or rejection trains nothing."""
+    launched = project(**parameters)
+    started = {"ApprovedRule": ["Pipeline"], "RejectedRule": ["Pipeline"], "CommitRule": on_a_commit}
+    rules = launched.of_type("AWS::Events::Rule")
+    assert set(rules) == set(started)
+    for logical_id, pipelines in started.items():
+        targets = rules[logical_id]["Targets"]
+        assert [target["Arn"] for target in targets] == [launched.arn(pipeline) for pipeline in pipelines]
+        assert len({target["Id"] for target in targets}) == len(targets) <= 5
+        for target in targets:
+            assert target["RoleArn"] == _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-events")
 
 
 def transformed(target: dict[str, Json], event: dict[str, Json]) -> dict[str, Json] | None:
@@ -872,8 +1000,8 @@ def test_an_approval_deploys_its_package_and_all_else_the_newest_approved() -> N
     start = Session().get_service_model("codepipeline").shape_for("StartPipelineExecutionInput")
     assert set(sent) <= set(start.members)  # type: ignore[attr-defined]
     for other in ("RejectedRule", "CommitRule"):
-        (target,) = rules[other]["Targets"]
-        assert not {"Input", "InputPath", "InputTransformer"} & set(target), "the variable keeps its default"
+        for target in rules[other]["Targets"]:
+            assert not {"Input", "InputPath", "InputTransformer"} & set(target), "the variable keeps its default"
 
 
 # ------------------------------------------------------------------------------------------------------ policies
@@ -909,6 +1037,8 @@ ROLES = {
     "EventsRole": "events",
     "BuildRole": "codebuild",
     "TestRole": "codebuild",
+    "TrainRole": "codebuild",
+    "TrainingRole": "sagemaker",
     "CloudFormationRole": "cloudformation",
     "ModelRole": "sagemaker",
 }
@@ -950,6 +1080,11 @@ def test_every_role_that_a_project_names_exists() -> None:
     named |= {template["Parameters"][f"SageMakerExecutionRole{stage}Name"]["Default"] for stage in ("Staging", "Prod")}
     assert named - made == {"sagemaker-seed/sagemaker-seed-deploy"}, "only this one is in a stage's account"
     assert made == named & made
+
+
+def test_every_role_has_its_arn_among_the_outputs() -> None:
+    account = Resolved("data-science-account.yaml")
+    assert account.outputs == {f"{key}Arn": account.arn(key) for key in ROLES}
 
 
 @cache
@@ -995,6 +1130,23 @@ def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
     assert starred <= set(STAR_ANYWAY)
     if name == "catalog.yaml":
         assert {"s3:GetObject", "cloudformation:GetTemplateSummary"} <= starred
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("catalog.yaml", {"s3:GetBucket*"}),
+        ("data-science-account.yaml", {"kms:GenerateDataKey*", "kms:ReEncrypt*"}),
+    ],
+)
+def test_actions_are_named_one_by_one(name: str, expected: set[str]) -> None:
+    actions_ = {
+        action
+        for _, _, statements in policies(Resolved(name))
+        for statement in statements
+        for action in many(statement["Action"])
+    }
+    assert {action for action in actions_ if set("*?") & set(action)} == expected
 
 
 @pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
@@ -1057,11 +1209,78 @@ def test_nothing_that_runs_in_a_project_touches_the_seed_bucket() -> None:
                 assert not allowed(statements, action, resource), (holder, action)
 
 
-def test_no_build_approves_what_it_deploys() -> None:
+def test_no_build_approves_what_it_deploys_and_no_training_what_it_registers() -> None:
     account = Resolved("data-science-account.yaml")
     for holder in ROLES:
-        for verb in ("UpdateModelPackage", "CreateModelPackage", "DeleteModelPackage"):
-            assert not granted(statements_of(account, holder), f"sagemaker:{verb}"), holder
+        statements = statements_of(account, holder)
+        for verb in ("UpdateModelPackage", "DeleteModelPackage", "BatchUpdateModelPackage"):
+            assert not granted(statements, f"sagemaker:{verb}"), holder
+        registering = [s for s in statements if granted([s], "sagemaker:CreateModelPackage")]
+        assert bool(registering) == (holder == "TrainingRole"), holder
+        for statement in registering:
+            assert statement["Action"] == "sagemaker:CreateModelPackage"
+            assert statement["Condition"] == {
+                "StringEqualsIfExists": {"sagemaker:ModelApprovalStatus": "PendingManualApproval"}
+            }
+
+
+def test_only_what_starts_a_training_hands_on_its_role_and_only_to_sagemaker() -> None:
+    role = Resolved("data-science-account.yaml").arn("TrainingRole")
+    handing = {
+        (holder, json.dumps(statement["Condition"]))
+        for name in ("catalog.yaml", "data-science-account.yaml")
+        for holder, _, statements in policies(Resolved(name))
+        for statement in statements
+        if allowed([statement], "iam:PassRole", role)
+    }
+    only = json.dumps({"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}})
+    assert handing == {("TrainRole", only), ("TrainingRole", only)}
+
+
+def test_metrics_stay_in_the_namespaces_of_what_reports_them() -> None:
+    namespaces = {
+        holder: statement["Condition"]
+        for holder in ROLES
+        for statement in statements_of(Resolved("data-science-account.yaml"), holder)
+        if granted([statement], "cloudwatch:PutMetricData")
+    }
+    jobs = ["/aws/sagemaker/ProcessingJobs", "/aws/sagemaker/TrainingJobs"]
+    assert namespaces == {
+        "TrainingRole": {"StringEquals": {"cloudwatch:namespace": jobs}},
+        "ModelRole": {"StringLike": {"cloudwatch:namespace": ["AWS/SageMaker*", "/aws/sagemaker/*"]}},
+    }
+
+
+# What SageMaker calls with the pipeline's role, for each type of step that has a call, and on what.
+STEP_CALLS = {
+    "Processing": (
+        "processing-job/pipelines-x-Preprocess-y",
+        {"AddTags", "CreateProcessingJob", "DescribeProcessingJob", "StopProcessingJob"},
+    ),
+    "Training": (
+        "training-job/pipelines-x-Train-y",
+        {"AddTags", "CreateTrainingJob", "DescribeTrainingJob", "StopTrainingJob"},
+    ),
+    "RegisterModel": ("model-package/{project}/1", {"AddTags", "CreateModelPackage", "DescribeModelPackage"}),
+    "RegisterModel, first": ("model-package-group/{project}", {"AddTags", "CreateModelPackageGroup"}),
+}
+
+
+@pytest.mark.parametrize("step", STEP_CALLS)
+def test_the_training_role_can_run_every_step_of_the_pipeline(step: str) -> None:
+    where, verbs = STEP_CALLS[step]
+    resource = f"arn:{'aws'}:sagemaker:{HERE_ARN}:{where.format(project=f'{LONG_NAME}-{LONG_ID}')}"
+    statements = statements_of(Resolved("data-science-account.yaml"), "TrainingRole")
+    assert {verb for verb in verbs if not allowed(statements, f"sagemaker:{verb}", resource)} == set()
+
+
+def test_the_training_role_does_nothing_else_in_sagemaker() -> None:
+    statements = statements_of(Resolved("data-science-account.yaml"), "TrainingRole")
+    may = {
+        action for statement in statements for action in many(statement["Action"]) if action.startswith("sagemaker:")
+    }
+    steps = {f"sagemaker:{verb}" for _, verbs in STEP_CALLS.values() for verb in verbs}
+    assert may - steps == {"sagemaker:DescribeModelPackageGroup"}
 
 
 @pytest.mark.parametrize(
@@ -1111,6 +1330,65 @@ def test_no_build_approves_what_it_deploys() -> None:
         ("TestRole", "sagemaker:DeleteEndpoint", "sagemaker:{here}:endpoint/{project}-staging", False),
         ("EventsRole", "codepipeline:StartPipelineExecution", "codepipeline:{here}:sagemaker-{project}-deploy", True),
         ("EventsRole", "codepipeline:StartPipelineExecution", "codepipeline:{here}:another", False),
+        ("EventsRole", "codepipeline:StartPipelineExecution", "codepipeline:{here}:sagemaker-{project}-train", True),
+        ("CodePipelineRole", "codebuild:StartBuild", "codebuild:{here}:project/sagemaker-{project}-train", True),
+        ("TrainRole", "s3:GetObject", "s3:::sagemaker-project-{id}-{account}/sagemaker-x/SourceArti/y", True),
+        ("TrainRole", "s3:PutObject", "s3:::sagemaker-project-{id}-{account}/{project}/code/x/train.py", True),
+        ("TrainRole", "s3:PutObject", "s3:::sagemaker-{region}-{account}/code/x/train.py", False),
+        ("TrainRole", "s3:DeleteObject", "s3:::sagemaker-project-{id}-{account}/{project}/code/x/train.py", False),
+        ("TrainRole", "sagemaker:UpdatePipeline", "sagemaker:{here}:pipeline/{project}-training", True),
+        ("TrainRole", "sagemaker:StartPipelineExecution", "sagemaker:{here}:pipeline/{project}-training", True),
+        ("TrainRole", "sagemaker:StartPipelineExecution", "sagemaker:{here}:pipeline/another", False),
+        ("TrainRole", "sagemaker:DeletePipeline", "sagemaker:{here}:pipeline/{project}-training", False),
+        (
+            "TrainRole",
+            "sagemaker:StopPipelineExecution",
+            "sagemaker:{here}:pipeline/{project}-training/execution/x",
+            True,
+        ),
+        ("TrainRole", "sagemaker:StopPipelineExecution", "sagemaker:{here}:pipeline/another/execution/x", False),
+        ("TrainRole", "sagemaker:CreateTrainingJob", "sagemaker:{here}:training-job/pipelines-x-Train-y", False),
+        ("TrainRole", "sagemaker:CreateModelPackageGroup", "sagemaker:{here}:model-package-group/{project}", True),
+        ("TrainRole", "sagemaker:PutModelPackageGroupPolicy", "sagemaker:{here}:model-package-group/{project}", False),
+        ("TrainRole", "sagemaker:DescribeModelPackage", "sagemaker:{here}:model-package/{project}/1", True),
+        (
+            "TrainRole",
+            "logs:PutLogEvents",
+            "logs:{here}:log-group:/aws/codebuild/sagemaker-{project}-train:log-stream:x",
+            True,
+        ),
+        (
+            "TrainRole",
+            "codebuild:CreateReportGroup",
+            "codebuild:{here}:report-group/sagemaker-{project}-train-training",
+            True,
+        ),
+        ("TrainRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-training", True),
+        ("TrainRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-model", False),
+        ("TrainRole", "sts:AssumeRole", "iam::{other}:role/sagemaker-seed/sagemaker-seed-deploy", False),
+        ("TrainingRole", "s3:GetObject", "s3:::sagemaker-project-{id}-{account}/{project}/code/x/train.py", True),
+        ("TrainingRole", "s3:PutObject", "s3:::sagemaker-project-{id}-{account}/a/model.tar.gz", True),
+        ("TrainingRole", "s3:ListBucket", "s3:::sagemaker-project-{id}-{account}", True),
+        ("TrainingRole", "s3:GetObject", "s3:::sagemaker-{region}-{account}/model.tar.gz", False),
+        ("TrainingRole", "sagemaker:StopTrainingJob", "sagemaker:{here}:training-job/by-hand", False),
+        ("TrainingRole", "sagemaker:CreateProcessingJob", "sagemaker:{here}:processing-job/by-hand", False),
+        ("TrainingRole", "sagemaker:CreateEndpoint", "sagemaker:{here}:endpoint/{project}-prod", False),
+        ("TrainingRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-train", False),
+        ("TrainingRole", "ecr:BatchGetImage", "ecr:{region}:{other}:repository/sagemaker-xgboost", True),
+        ("TrainingRole", "ecr:BatchGetImage", "ecr:{region}:{other}:repository/another", False),
+        (
+            "TrainingRole",
+            "logs:PutLogEvents",
+            "logs:{here}:log-group:/aws/sagemaker/TrainingJobs:log-stream:pipelines-x/algo-1",
+            True,
+        ),
+        (
+            "TrainingRole",
+            "logs:CreateLogStream",
+            "logs:{here}:log-group:/aws/sagemaker/ProcessingJobs:log-stream:pipelines-x/algo-1",
+            True,
+        ),
+        ("TrainingRole", "logs:PutLogEvents", "logs:{here}:log-group:/aws/sagemaker/Endpoints/x:log-stream:y", False),
         ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-model", True),
         ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/sagemaker-seed/sagemaker-seed-model-team", True),
         ("CloudFormationRole", "iam:PassRole", "iam::{account}:role/studio-admin", False),
@@ -1268,13 +1546,34 @@ def _targets(resolved: Resolved, logical_id: str, resource: dict[str, Json], act
             yield resolved.arn("ArtifactKey")
 
 
-@pytest.mark.parametrize("parameters", [HERE, ELSEWHERE], ids=["here", "elsewhere"])
+@pytest.mark.parametrize(
+    "parameters", [HERE, ELSEWHERE, WITHOUT_TRAINING], ids=["here", "elsewhere", "without training"]
+)
 def test_the_launch_role_can_make_change_and_delete_a_project(parameters: dict[str, str]) -> None:
     statements = statements_of(Resolved("catalog.yaml"), "LaunchRole")
     launched = project(**parameters)
     needs = list(_needs(launched, UNUSED_BY_PROJECT))
     assert len(needs) > 150
     assert [need for need in needs if not allowed(statements, need[1], need[2])] == []
+
+
+def test_the_launch_role_hands_on_to_each_service_the_roles_that_a_project_names_for_it() -> None:
+    launched = project()
+    builds = {build["ServiceRole"] for build in launched.of_type("AWS::CodeBuild::Project").values()}
+    pipelines = {pipeline["RoleArn"] for pipeline in launched.of_type("AWS::CodePipeline::Pipeline").values()}
+    targets = [t for rule in launched.of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
+    deploys = {action["Configuration"]["RoleArn"] for name, action in actions(launched).items() if "/Deploy" in name}
+    handed = {
+        statement["Condition"]["StringEquals"]["iam:PassedToService"]: set(many(statement["Resource"]))
+        for statement in statements_of(Resolved("catalog.yaml"), "LaunchRole")
+        if "iam:PassRole" in many(statement["Action"])
+    }
+    assert handed == {
+        "codebuild.amazonaws.com": builds,
+        "codepipeline.amazonaws.com": pipelines,
+        "events.amazonaws.com": {target["RoleArn"] for target in targets},
+        "cloudformation.amazonaws.com": deploys,
+    }
 
 
 def test_what_the_launch_role_does_without_is_for_properties_that_nothing_uses() -> None:
@@ -1392,12 +1691,40 @@ def calls_of(service: str) -> dict[str, str]:
     }
 
 
-def aws_calls(files: list[Path], services: tuple[str, ...]) -> set[str]:
+@cache
+def parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def imported_functions(files: list[Path], package: Path) -> list[ast.FunctionDef]:
+    """The functions that the files import from a package's modules, and those beside them that these use."""
+    functions: dict[tuple[str, str], ast.FunctionDef] = {}
+    for module in package.glob("*.py"):
+        for node in parsed(module).body:
+            if isinstance(node, ast.FunctionDef):
+                functions[module.stem, node.name] = node
+    wanted = {
+        (node.module.removeprefix(f"{package.name}."), alias.name)
+        for file in files
+        for node in ast.walk(parsed(file))
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(f"{package.name}.")
+        for alias in node.names
+    }
+    found: set[tuple[str, str]] = set()
+    while wanted:
+        one = wanted.pop()
+        if one in functions and one not in found:
+            found.add(one)
+            wanted |= {(one[0], node.id) for node in ast.walk(functions[one]) if isinstance(node, ast.Name)}
+    return [functions[one] for one in sorted(found)]
+
+
+def aws_calls(places: Sequence[Path | ast.AST], services: tuple[str, ...]) -> set[str]:
     """The IAM actions behind every method call and paginator with the name of one of the services' operations."""
     names = {name: action for service in services for name, action in calls_of(service).items()}
     found: set[str] = set()
-    for file in files:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for place in places:
+        for node in ast.walk(parsed(place) if isinstance(place, Path) else place):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
             method = node.func.attr
@@ -1426,6 +1753,31 @@ def test_a_role_may_make_every_call_of_the_seeds_code(
     assert at_least in calls
     statements = statements_of(Resolved("data-science-account.yaml"), holder)
     assert {call for call in calls if not granted(statements, call)} == set()
+
+
+# Not called by what the seed brings: making something with tags asks for the right to tag; and a person who changes
+# the build may want it to stop what it started.
+TRAIN_BESIDES = {"sagemaker:AddTags", "sagemaker:StopPipelineExecution"}
+# What only the notebook imports runs with the role of the person in Studio, not with the build's.
+OF_THE_NOTEBOOK = {"plots", "results", "studio"}
+
+
+def test_no_module_of_the_train_build_imports_one_of_the_notebook() -> None:
+    for path in sorted((SEED / "training").glob("*.py")):
+        if path.stem not in OF_THE_NOTEBOOK:
+            imported = set(re.findall(r"from training(?:\.(\w+))? import|from training import (\w+)", path.read_text()))
+            assert not {name for names in imported for name in names} & OF_THE_NOTEBOOK, path
+
+
+def test_the_train_role_may_make_the_calls_of_the_training_code_and_no_others() -> None:
+    files = sorted(path for path in (SEED / "training").glob("*.py") if path.stem not in OF_THE_NOTEBOOK)
+    calls = aws_calls([*files, *imported_functions(files, SEED / "deploy")], ("sagemaker", "s3"))
+    assert {"sagemaker:StartPipelineExecution", "sagemaker:CreateModelPackageGroup", "s3:PutObject"} <= calls
+    statements = statements_of(Resolved("data-science-account.yaml"), "TrainRole")
+    assert {call for call in calls if not granted(statements, call)} == set()
+    may = {action for statement in statements for action in many(statement["Action"])}
+    of_sagemaker = {action for action in may if action.startswith("sagemaker:")}
+    assert of_sagemaker - TRAIN_BESIDES == {call for call in calls if call.startswith("sagemaker:")} - TRAIN_BESIDES
 
 
 # Kept for what publishing does beside its own calls, and for retiring versions.
@@ -1543,3 +1895,17 @@ def test_the_catalog_takes_good_values_and_refuses_bad_ones(parameter: str, good
     pattern = load("catalog.yaml")["Parameters"][parameter]["AllowedPattern"]
     assert [value for value in good if re.fullmatch(pattern, value) is None] == []
     assert [value for value in bad if re.fullmatch(pattern, value) is not None] == []
+
+
+def test_the_notebook_finds_the_bucket_and_the_role_that_the_templates_make() -> None:
+    source = (ROOT / "<<cookiecutter.project_slug>>" / "training" / "studio.py").read_text()
+    bucket = re.search(r'^_BUCKET = "(.*)"$', source, re.MULTILINE)
+    role = re.search(r'^_ROLE = ".*:role/(.*)"$', source, re.MULTILINE)
+    assert bucket is not None
+    assert role is not None
+    project = (ROOT / "product/cloudformation/project.yaml").read_text()
+    assert f"BucketName: !Sub {bucket[1].format(id='${SageMakerProjectId}', account='${AWS::AccountId}')}" in project
+    path, _, name = role[1].rpartition("/")
+    roles = (ROOT / "product/cloudformation/data-science-account.yaml").read_text()
+    assert f"RoleName: {name}" in roles
+    assert f"Path: /{path}/" in roles

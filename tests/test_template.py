@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from sagemaker_seed.publish.release import read_template
-from support import ROOT
+from support import ROOT, tracked
 
 FOLDER = ROOT / "<<cookiecutter.project_slug>>"
-FILES = sorted(path for path in FOLDER.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+FILES = sorted(FOLDER / name for name in tracked(FOLDER))
 RENDERED = [path for path in FILES if path.suffix != ".ipynb"]
 
 # A variable, a block or a comment of the template; anything else that begins with << breaks the rendering.

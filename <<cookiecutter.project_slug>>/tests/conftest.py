@@ -50,6 +50,20 @@ def environment() -> dict[str, str]:
     }
 
 
+@pytest.fixture
+def training_environment() -> dict[str, str]:
+    """Return what a build of the train pipeline is told."""
+    return {
+        "SAGEMAKER_PROJECT_NAME": "iris",
+        "SAGEMAKER_PROJECT_ID": "p-0123456789ab",
+        "ARTIFACT_BUCKET": "artifacts",
+        "ARTIFACT_KEY_ARN": f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a",
+        "SAGEMAKER_PIPELINE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/seed/training",
+        "SOURCE_MODEL_PACKAGE_GROUP_NAME": GROUP,
+        "AWS_REGION": "eu-west-1",
+    }
+
+
 Stub = Callable[[str], tuple[Any, Stubber]]
 
 

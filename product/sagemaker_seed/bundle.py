@@ -26,11 +26,14 @@ MAX_FILES = 100  # in one commit
 MAX_FILE_BYTES = 6 * 1024**2
 MAX_DEPTH = 20  # folders in a path
 
+# The folders in which tools keep what they can make again.
+CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".ipynb_checkpoints")
+
 # Names, at any depth, that are no part of a seed repository.
 LEFT_OUT = (
+    *CACHES,
     # version control, and what a build or a test run leaves behind
-    *(".git", ".hg", ".svn", "dist", ".venv", "node_modules", "__pycache__", "*.py[cod]", "*.egg-info"),
-    *(".pytest_cache", ".ruff_cache", ".mypy_cache", ".ipynb_checkpoints", ".coverage", "htmlcov"),
+    *(".git", ".hg", ".svn", "dist", ".venv", "node_modules", "*.py[cod]", "*.egg-info", ".coverage", "htmlcov"),
     *("template-export.yml", "*-config-export.json", "test-results*.json", "test-results*.xml"),
     # editors and desktops
     *(".idea", ".vscode", "*.swp", "*.swo", "*~", ".#*", "#*#", ".DS_Store", "Thumbs.db", "desktop.ini"),

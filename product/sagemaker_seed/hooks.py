@@ -43,8 +43,9 @@ def finish(context: Mapping[str, Any], project: Path) -> int:
     """
     where = os.environ.get(OVERRIDE) or context["publish_to"]
     try:
-        # Cookiecutter copies every file of the template folder, the caches of whoever ran code there too.
-        for path in [*map(project.joinpath, rules.pruned(context)), *project.rglob("__pycache__")]:
+        # Cookiecutter copies every file of the template folder, the caches of whoever ran tools there too.
+        caches = [path for name in bundle.CACHES for path in project.rglob(name)]
+        for path in [*map(project.joinpath, rules.pruned(context)), *caches]:
             shutil.rmtree(path)
         seed = rules.read_seed(project)
         packed = bundle.pack(project)

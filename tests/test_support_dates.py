@@ -1,0 +1,38 @@
+"""The images that the project names are still supported: these tests turn red when it is time to move on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+from sagemaker_seed.publish.release import read_template
+from sagemaker_seed.resources import product_template
+from support import ROOT
+
+# End of patches of each SageMaker XGBoost image, as AWS announced it.
+XGBOOST_UNTIL = {
+    "3.0-5": datetime.date(2026, 11, 17),
+    "3.2-0": datetime.date(2027, 5, 13),
+}
+# The curated CodeBuild images that AWS maintains, and the Python runtimes that our buildspecs may ask of them.
+CODEBUILD_PYTHON = {
+    "aws/codebuild/amazonlinux-x86_64-standard:5.0": {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14"},
+    "aws/codebuild/amazonlinux-x86_64-standard:6.0": {"3.10", "3.11", "3.12", "3.13", "3.14"},
+}
+SEED = ROOT / "<<cookiecutter.project_slug>>"
+
+
+def test_the_xgboost_image_is_supported() -> None:
+    version = json.loads((SEED / "training/settings.json").read_text())["image"]["version"]
+    until = XGBOOST_UNTIL[version]
+    assert datetime.datetime.now(tz=datetime.UTC).date() <= until, (
+        f"sagemaker-xgboost:{version} had its last patch on {until}: raise image.version in training/settings.json"
+    )
+
+
+def test_the_codebuild_image_is_maintained_and_has_our_python() -> None:
+    image = read_template(product_template().read_text(), "project.yaml")["Mappings"]["Build"]["Environment"]["Image"]
+    runtimes = CODEBUILD_PYTHON[image]
+    for buildspec in sorted(SEED.rglob("buildspec.yml")):
+        (line,) = (line for line in buildspec.read_text().splitlines() if line.strip().startswith("python: "))
+        assert line.split('"')[1] in runtimes, buildspec
