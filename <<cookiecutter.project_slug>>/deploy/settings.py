@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,10 @@ _FILE = r"[^/\0]+(/[^/\0]+)*"
 _ROLE = r"/?([A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,64}"
 _ACCOUNT = r"([0-9]{12})?"
 
-# Variable, pattern of its value, default (None: it must be set), and what it is.
-_VARIABLES: tuple[tuple[str, str, str | None, str], ...] = (
+Variable = tuple[str, str, str | None, str]
+"""A variable of the environment: name, pattern of its value, default (None: it must be set), what it is."""
+
+_VARIABLES: tuple[Variable, ...] = (
     ("SAGEMAKER_PROJECT_NAME", rf"(?=.{{1,32}}$){_NAME}", None, "the project's name"),
     ("SAGEMAKER_PROJECT_ID", rf"(?=.{{1,20}}$){_NAME}", None, "the project's id"),
     ("SOURCE_MODEL_PACKAGE_GROUP_NAME", rf"(?=.{{1,63}}$){_NAME}", None, "a model package group"),
@@ -61,17 +63,25 @@ class Settings:
         }
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
-    """Return the settings; an empty variable counts as unset. Raises UsageError naming every bad variable."""
+def read_variables(
+    table: Iterable[Variable], environment: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return the values by name, and a line for each missing or wrong one; an empty one counts as unset."""
     values: dict[str, str] = {}
     problems: list[str] = []
-    for name, pattern, default, what in _VARIABLES:
+    for name, pattern, default, what in table:
         value = environment.get(name, "").strip() or default
         if value is None:
             problems.append(f"{name} is not set: expected {what}")
         elif re.fullmatch(pattern, value) is None:
             problems.append(f"{name}: {value!r} is not {what}")
         values[name] = value or ""
+    return values, problems
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Return the settings; an empty variable counts as unset. Raises UsageError naming every bad variable."""
+    values, problems = read_variables(_VARIABLES, environment)
     if not problems:
         problems = _clashing_files(values)
     if problems:

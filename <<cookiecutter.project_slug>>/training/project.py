@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from deploy.errors import UsageError
+from deploy.settings import Variable, read_variables
 
 _NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
 _PARTITION = r"arn:aws[a-z-]*"
 
-# Variable, pattern of its value, default (None: it must be set), and what it is.
-_VARIABLES: tuple[tuple[str, str, str | None, str], ...] = (
+_VARIABLES: tuple[Variable, ...] = (
     ("SAGEMAKER_PROJECT_NAME", rf"(?=.{{1,32}}$){_NAME}", None, "the project's name"),
     ("SAGEMAKER_PROJECT_ID", rf"(?=.{{1,20}}$){_NAME}", None, "the project's id"),
     ("ARTIFACT_BUCKET", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", None, "the name of the project's bucket"),
@@ -72,15 +71,7 @@ def read_project(environment: Mapping[str, str]) -> Project:
 
     Raises UsageError naming every variable that is missing or wrong.
     """
-    values: dict[str, str] = {}
-    problems: list[str] = []
-    for name, pattern, default, what in _VARIABLES:
-        value = environment.get(name, "").strip() or default
-        if value is None:
-            problems.append(f"{name} is not set: expected {what}")
-        elif re.fullmatch(pattern, value) is None:
-            problems.append(f"{name}: {value!r} is not {what}")
-        values[name] = value or ""
+    values, problems = read_variables(_VARIABLES, environment)
     if problems:
         raise UsageError("The environment does not say which project this is: " + "; ".join(problems))
     return Project(
