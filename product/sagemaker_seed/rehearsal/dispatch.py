@@ -25,27 +25,40 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
 from .embedded import JOURNAL_PATH, Call
-from .services import cloudformation, pretence, s3, servicecatalog, sts
+from .ground import Ground
+from .services import cloudformation, pretence, s3, sagemaker, servicecatalog, sts
 from .services.service import Service
 from .wire import AwsError, Request, Response, not_implemented
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
-def own_services() -> dict[str, Service]:
+def own_services(ground: Ground) -> dict[str, Service]:
     """What is ours, by botocore's name of the service; with state of its own for each server."""
-    services = [cloudformation.service(), s3.service(), servicecatalog.service(), sts.service(), *pretence.services()]
+    services = [
+        cloudformation.service(),
+        s3.service(),
+        sagemaker.service(ground),
+        servicecatalog.service(),
+        sts.service(),
+        *pretence.services(),
+    ]
     return {service.name: service for service in services}
 
 
 class Application:
     """The WSGI application of one embedded AWS."""
 
-    def __init__(self) -> None:
-        self._services = own_services()
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._services = own_services(ground)
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._journal: list[Call] = []
         self._journal_lock = threading.Lock()
+
+    def close(self) -> None:
+        """Ends what the services have running outside this process."""
+        self._ground.close()
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one HTTP request."""

@@ -1,7 +1,7 @@
 """The child process of an embedded AWS: binds a port, says which, and serves until its parent is gone. Not for import.
 
 The parent holds the other end of standard input. When that closes, because the parent stopped us or died in whatever
-way, this process ends at once; there is nothing on disk to tidy up.
+way, this process ends at once, and the jobs that it runs with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 
 MOTO_VERSION = "5.2.5"
 PARENT_POLL_SECONDS = 0.5
@@ -23,7 +24,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The embedded AWS's own process; started by EmbeddedAws.")
     parser.add_argument("--parent", type=int, required=True, help="process id whose end is also ours")
     parent = parser.parse_args().parent
-    _end_with(parent)
+    endings: list[Callable[[], None]] = []
+    _end_with(parent, endings)
 
     # Bound before the slow imports, so that a taken or forbidden port is known at once; port 0 is free by definition.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -43,29 +45,39 @@ def main() -> int:
         return 1
 
     from .dispatch import Application, serve
+    from .ground import Ground
 
-    server = serve(Application(), listener)
+    application = Application(Ground(f"http://127.0.0.1:{port}"))
+    endings.append(application.close)
+    server = serve(application, listener)
     announce.write(json.dumps({"port": port}) + "\n")
     announce.close()
     server.serve_forever()
     return 1
 
 
-def _end_with(parent: int) -> None:
-    """Ends this process when standard input closes, or when ``parent`` is no longer its parent.
+def _end_with(parent: int, endings: Sequence[Callable[[], None]]) -> None:
+    """Ends this process, ``endings`` first, when standard input closes or ``parent`` is no longer its parent.
 
     The second is for a parent that forked without exec while it held the pipe: the copy keeps the pipe open.
     """
 
+    def end() -> None:
+        try:
+            for act in endings:
+                act()
+        finally:
+            os._exit(0)
+
     def until_closed() -> None:
         while os.read(0, 4096):
             continue
-        os._exit(0)
+        end()
 
     def until_orphaned() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_POLL_SECONDS)
-        os._exit(0)
+        end()
 
     for watch in (until_closed, until_orphaned):
         threading.Thread(target=watch, daemon=True, name=watch.__name__).start()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from moto.iam.models import iam_backends
 
+from ..ground import Actor
 from ..wire import AwsError, Request
 from .service import Service
 
@@ -25,6 +26,25 @@ def role_exists(arn: str) -> bool:
     return named is not None and any(
         r.arn == arn for r in iam_backends[named["account"]][named["partition"]].get_roles()
     )
+
+
+def assumed_by_service(arn: str, service: str, session: str) -> Actor:
+    """The session of a role that the service of this principal assumes.
+
+    Raises:
+        AwsError: ``AccessDenied``, there is no such role.
+    """
+    from moto.sts.models import sts_backends
+
+    named = ROLE_ARN.fullmatch(arn)
+    if named is None or not role_exists(arn):
+        act = f"sts:AssumeRole on resource: {arn} (there is no such role)"
+        raise AwsError("AccessDenied", f"{service} is not authorized to perform: {act}", 403)
+    backend = sts_backends[named["account"]][named["partition"]]
+    assumed = backend.assume_role(
+        region_name="us-east-1", role_session_name=session, role_arn=arn, policy="", duration=3600, external_id=""
+    )
+    return Actor(named["account"], assumed.arn, assumed.access_key_id, assumed.session_token)
 
 
 def _caller_identity(request: Request) -> dict[str, str]:

@@ -1,0 +1,192 @@
+"""SageMaker's model registry as moto has it, with its faults mended, policies of groups, and network isolation kept.
+
+Mended: a second group of the same name is refused, a model package starts as ``PendingManualApproval``, and an update
+changes what it names and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from moto.sagemaker.models import sagemaker_backends
+
+from ..wire import AwsError, Request
+from .service import Operation
+
+PENDING = "PendingManualApproval"
+POLICY_LENGTH = 20480
+UPDATED = {
+    "ModelApprovalStatus": "set_model_approval_status",
+    "AdditionalInferenceSpecificationsToAdd": "add_additional_inference_specifications",
+    "CustomerMetadataPropertiesToRemove": "remove_customer_metadata_property",
+}
+NOT_UPDATED = ("ModelPackageRegistrationType", "InferenceSpecification", "SourceUri", "ModelCard", "ModelLifeCycle")
+# What moto would take in and forget.
+FORGOTTEN = ("ModelCard", "ModelLifeCycle", "SecurityConfig", "SourceUri", "ModelPackageRegistrationType")
+CREATED = {
+    "ModelPackageName": "model_package_name",
+    "ModelPackageGroupName": "model_package_group_name",
+    "ModelPackageDescription": "model_package_description",
+    "InferenceSpecification": "inference_specification",
+    "ValidationSpecification": "validation_specification",
+    "SourceAlgorithmSpecification": "source_algorithm_specification",
+    "CertifyForMarketplace": "certify_for_marketplace",
+    "Tags": "tags",
+    "ModelApprovalStatus": "model_approval_status",
+    "MetadataProperties": "metadata_properties",
+    "ModelMetrics": "model_metrics",
+    "ClientToken": "client_token",
+    "CustomerMetadataProperties": "customer_metadata_properties",
+    "DriftCheckBaselines": "drift_check_baselines",
+    "Domain": "domain",
+    "Task": "task",
+    "SamplePayloadUrl": "sample_payload_url",
+    "AdditionalInferenceSpecifications": "additional_inference_specifications",
+}
+
+
+def backend(request: Request) -> Any:
+    """moto's state of SageMaker for the caller's account and region."""
+    return sagemaker_backends[request.caller.account][request.region]
+
+
+class Registry:
+    """The operations on model packages and their groups that are not moto's."""
+
+    def __init__(self) -> None:
+        self._policies: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        self._lock = threading.RLock()
+        self.operations: dict[str, Operation] = {
+            "CreateModelPackage": self._create_package,
+            "UpdateModelPackage": self._update_package,
+            "DescribeModelPackage": self._describe_package,
+            "PutModelPackageGroupPolicy": self._put_policy,
+            "GetModelPackageGroupPolicy": self._get_policy,
+            "DeleteModelPackageGroupPolicy": self._delete_policy,
+        }
+
+    @contextmanager
+    def guard(self, request: Request) -> Iterator[None]:
+        """Around what moto answers."""
+        if request.operation == "CreateModelPackageGroup":
+            with self._lock:
+                self._refuse_duplicate(request)
+                yield
+            return
+        yield
+        if request.operation == "CreateModel":
+            given = request.parameters()
+            model = backend(request)._models[given["ModelName"]]
+            model.enable_network_isolation = bool(given.get("EnableNetworkIsolation", False))
+
+    def _refuse_duplicate(self, request: Request) -> None:
+        name = request.parameters().get("ModelPackageGroupName", "")
+        if name in backend(request).model_package_groups:
+            raise invalid(f"Model Package Group already exists: {_group_arn(request, name)}")
+
+    def _create_package(self, request: Request) -> object:
+        given = request.parameters()
+        for name in FORGOTTEN:
+            if given.get(name):
+                raise invalid(f"The embedded AWS does not implement {name} of a model package.")
+        arguments = {ours: given.get(theirs) for theirs, ours in CREATED.items()}
+        group = str(given.get("ModelPackageGroupName") or "").rpartition("/")[2]
+        if group:
+            arguments["model_package_group_name"] = group
+            arguments["model_approval_status"] = given.get("ModelApprovalStatus") or PENDING
+        arguments["certify_for_marketplace"] = bool(given.get("CertifyForMarketplace"))
+        with self._lock:
+            if group and group not in backend(request).model_package_groups:
+                raise invalid(f"Model Package Group {_group_arn(request, group)} does not exist.")
+            arn = backend(request).create_model_package(**arguments)
+            package = backend(request).model_packages[arn]
+            package.skip_model_validation = given.get("SkipModelValidation") or "None"
+        return {"ModelPackageArn": arn}
+
+    def _update_package(self, request: Request) -> object:
+        given = request.parameters()
+        for name in NOT_UPDATED:
+            if given.get(name):
+                raise invalid(f"The embedded AWS does not implement an update of a model package's {name}.")
+        with self._lock:
+            package = _package(request, str(given.get("ModelPackageArn")))
+            if "CustomerMetadataProperties" in given:
+                package.customer_metadata_properties = {
+                    **(package.customer_metadata_properties or {}),
+                    **given["CustomerMetadataProperties"],
+                }
+            if package.customer_metadata_properties is None:
+                package.customer_metadata_properties = {}
+            if "ApprovalDescription" in given:
+                package.approval_description = given["ApprovalDescription"]
+            for name, method in UPDATED.items():
+                if given.get(name) is not None:
+                    getattr(package, method)(given[name])
+            package.modifications_done()
+        return {"ModelPackageArn": package.arn}
+
+    def _describe_package(self, request: Request) -> object:
+        package = _package(request, str(request.parameters().get("ModelPackageName")))
+        described = dict(package.gen_response_object())
+        described.setdefault("SkipModelValidation", "None")
+        if not described.get("CustomerMetadataProperties"):
+            described.pop("CustomerMetadataProperties", None)
+        return described
+
+    def _policies_of(self, request: Request) -> dict[str, str]:
+        return self._policies[request.caller.account, request.region]
+
+    def _put_policy(self, request: Request) -> object:
+        given = request.parameters()
+        name, text = str(given.get("ModelPackageGroupName")), str(given.get("ResourcePolicy"))
+        _existing_group(request, name)
+        try:
+            policy = json.loads(text)
+        except ValueError:
+            raise invalid("Invalid resource policy: it is not JSON.") from None
+        if not isinstance(policy, dict) or not policy.get("Statement") or len(text) > POLICY_LENGTH:
+            raise invalid("Invalid resource policy: it has no Statement, or is too long.")
+        with self._lock:
+            self._policies_of(request)[name] = text
+        return {"ModelPackageGroupArn": _group_arn(request, name)}
+
+    def _get_policy(self, request: Request) -> object:
+        return {"ResourcePolicy": self._policies_of(request)[self._with_policy(request)]}
+
+    def _delete_policy(self, request: Request) -> object:
+        del self._policies_of(request)[self._with_policy(request)]
+        return {}
+
+    def _with_policy(self, request: Request) -> str:
+        name = str(request.parameters().get("ModelPackageGroupName"))
+        _existing_group(request, name)
+        if name not in self._policies_of(request):
+            raise invalid(f"Cannot find resource policy for: {_group_arn(request, name)}")
+        return name
+
+
+def invalid(message: str) -> AwsError:
+    """The error that SageMaker has for nearly everything."""
+    return AwsError("ValidationException", message)
+
+
+def _group_arn(request: Request, name: str) -> str:
+    return f"arn:{request.partition}:sagemaker:{request.region}:{request.caller.account}:model-package-group/{name}"
+
+
+def _existing_group(request: Request, name: str) -> None:
+    if name not in backend(request).model_package_groups:
+        raise invalid(f"ModelPackageGroup {_group_arn(request, name)} does not exist.")
+
+
+def _package(request: Request, name: str) -> Any:
+    state = backend(request)
+    package = state.model_packages.get(state.model_package_name_mapping.get(name, name))
+    if package is None:
+        raise invalid(f"ModelPackage {name} does not exist.")
+    return package
