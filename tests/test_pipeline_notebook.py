@@ -17,8 +17,6 @@ from seed_support.baking import GROUP, PROJECT, PROJECT_ID, REGION, bake, scrubb
 
 pytestmark = pytest.mark.slow
 
-# It approves and registers for real, which moto only pretends; strict, so that it says when this is no longer so.
-NEEDS_EXECUTION = pytest.mark.xfail(reason="the embedded AWS does not execute SageMaker pipelines yet", strict=True)
 BUCKET = f"sagemaker-project-{PROJECT_ID}-{ACCOUNT}"
 ROLE = "sagemaker-seed/sagemaker-seed-training"
 
@@ -76,7 +74,6 @@ def statuses(aws: EmbeddedAws) -> list[str]:
     return [package["ModelApprovalStatus"] for package in packages["ModelPackageSummaryList"]]
 
 
-@NEEDS_EXECUTION
 def test_it_runs_to_its_end_and_approves_nothing_unasked_then_what_is_asked(
     aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +97,6 @@ def test_it_runs_to_its_end_and_approves_nothing_unasked_then_what_is_asked(
     assert (repository / "notebooks" / "training-pipeline.ipynb").read_bytes() == before
 
 
-@NEEDS_EXECUTION
 def test_a_regression_shows_what_was_predicted(
     aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

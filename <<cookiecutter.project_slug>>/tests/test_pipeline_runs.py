@@ -177,10 +177,10 @@ def test_it_follows_to_the_end_and_tells_each_change_once(stub: Stub) -> None:
     )
     heard: list[str] = []
     slept: list[float] = []
-    execution = runs.watch(client, ARN, heard.append, every=2, sleep=slept.append)
+    execution = runs.watch(client, ARN, heard.append, every=0.6, sleep=slept.append)
     assert execution.succeeded
     assert execution.model_package_arn == PACKAGE_ARN
-    assert slept == [2, 2, 2]
+    assert slept == [0.5, pytest.approx(0.575), 0.6]
     assert heard == [
         "Preprocess   Executing",
         "Preprocess   Succeeded in 3.0 s",

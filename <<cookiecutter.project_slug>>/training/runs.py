@@ -19,6 +19,7 @@ from training.publishing import find_pipeline
 RUNNING = ("Executing", "Stopping")
 NO_MODEL = "none"
 _MAX_FAILURES = 5
+_FIRST_PAUSE_SECONDS, _PAUSE_GROWTH = 0.5, 1.15
 
 
 class NoPipelineError(DeployError):
@@ -246,12 +247,13 @@ def watch(
 ) -> Execution:
     """Follow an execution to its end, or for `at_most` seconds, and return how it then stands.
 
-    `say` hears one line for each change of a step. An error of the network does not end it, unless it comes
-    back time after time.
+    It looks often at first, when most happens, and ever less often up to `every` seconds. `say` hears one line
+    for each change of a step. An error of the network does not end it, unless it comes back time after time.
     """
     from botocore.exceptions import BotoCoreError
 
     began, heard, failures = now(), dict[str, str](), 0
+    pause = min(_FIRST_PAUSE_SECONDS, every)
     while True:
         try:
             execution = look(client, arn)
@@ -260,6 +262,7 @@ def watch(
             failures += 1
             if failures == _MAX_FAILURES:
                 raise
+            pause = every
         else:
             for step in execution.steps:
                 if heard.get(step.name) != step.status:
@@ -267,7 +270,8 @@ def watch(
                     say(_line(step))
             if not execution.running or (at_most is not None and now() - began >= at_most):
                 return execution
-        sleep(every)
+        sleep(pause)
+        pause = min(pause * _PAUSE_GROWTH, every)
 
 
 def _line(step: Step) -> str:

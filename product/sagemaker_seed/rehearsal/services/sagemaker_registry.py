@@ -26,8 +26,9 @@ UPDATED = {
     "CustomerMetadataPropertiesToRemove": "remove_customer_metadata_property",
 }
 NOT_UPDATED = ("ModelPackageRegistrationType", "InferenceSpecification", "SourceUri", "ModelCard", "ModelLifeCycle")
-# What moto would take in and forget.
-FORGOTTEN = ("ModelCard", "ModelLifeCycle", "SecurityConfig", "SourceUri", "ModelPackageRegistrationType")
+# What moto does not know of; it is kept with the package as it was given.
+KEPT = ("ModelCard", "ModelLifeCycle", "SecurityConfig", "SkipModelValidation", "SourceUri")
+REFUSED = ("ModelPackageRegistrationType",)
 CREATED = {
     "ModelPackageName": "model_package_name",
     "ModelPackageGroupName": "model_package_group_name",
@@ -91,9 +92,10 @@ class Registry:
 
     def _create_package(self, request: Request) -> object:
         given = request.parameters()
-        for name in FORGOTTEN:
+        for name in REFUSED:
             if given.get(name):
                 raise invalid(f"The embedded AWS does not implement {name} of a model package.")
+        _check_card(given.get("ModelCard"))
         arguments = {ours: given.get(theirs) for theirs, ours in CREATED.items()}
         group = str(given.get("ModelPackageGroupName") or "").rpartition("/")[2]
         if group:
@@ -104,8 +106,7 @@ class Registry:
             if group and group not in backend(request).model_package_groups:
                 raise invalid(f"Model Package Group {_group_arn(request, group)} does not exist.")
             arn = backend(request).create_model_package(**arguments)
-            package = backend(request).model_packages[arn]
-            package.skip_model_validation = given.get("SkipModelValidation") or "None"
+            backend(request).model_packages[arn].kept = {name: given[name] for name in KEPT if given.get(name)}
         return {"ModelPackageArn": arn}
 
     def _update_package(self, request: Request) -> object:
@@ -132,8 +133,7 @@ class Registry:
 
     def _describe_package(self, request: Request) -> object:
         package = _package(request, str(request.parameters().get("ModelPackageName")))
-        described = dict(package.gen_response_object())
-        described.setdefault("SkipModelValidation", "None")
+        described = {"SkipModelValidation": "None", **package.gen_response_object(), **package.kept}
         if not described.get("CustomerMetadataProperties"):
             described.pop("CustomerMetadataProperties", None)
         return described
@@ -173,6 +173,18 @@ class Registry:
 def invalid(message: str) -> AwsError:
     """The error that SageMaker has for nearly everything."""
     return AwsError("ValidationException", message)
+
+
+def _check_card(card: dict[str, Any] | None) -> None:
+    """The content of a model card is JSON in a string."""
+    if not card:
+        return
+    try:
+        content = json.loads(card["ModelCardContent"])
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        raise invalid("ModelCard.ModelCardContent is not a JSON object.")
 
 
 def _group_arn(request: Request, name: str) -> str:
