@@ -25,7 +25,10 @@ from moto.events.models import EventPattern
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "product" / "cloudformation"
 SEED = ROOT / "<<cookiecutter.project_slug>>"
-FILES = ("project.yaml", "catalog.yaml", "data-science-account.yaml")
+DATA_SCIENCE_ACCOUNT = "222222222222"
+# What a template must be told, because there is no default for it.
+TOLD = {"target-account.yaml": {"DataScienceAccountId": DATA_SCIENCE_ACCOUNT}}
+FILES = ("project.yaml", "catalog.yaml", "data-science-account.yaml", "target-account.yaml")
 
 Json = Any
 
@@ -134,7 +137,7 @@ class Resolved:
         declared = self.template.get("Parameters", {})
         assert not set(parameters) - set(declared), "the test gives a parameter that the template does not have"
         defaults = {key: value["Default"] for key, value in declared.items() if "Default" in value}
-        self.values = PSEUDO | defaults | parameters
+        self.values = PSEUDO | defaults | TOLD.get(name, {}) | parameters
         self.resources: dict[str, dict[str, Json]] = {
             key: self._node(value)
             for key, value in self.template["Resources"].items()
@@ -235,7 +238,7 @@ def test_cfn_lint_finds_nothing(name: str) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
 def test_what_is_deployed_by_hand_needs_no_bucket_for_its_template(name: str) -> None:
     assert len(text(name).encode()) <= 51_200, "CloudFormation takes a larger one only from S3"
 
@@ -1064,7 +1067,7 @@ def test_each_role_trusts_one_service_for_one_account(name: str, roles: dict[str
         }
 
 
-@pytest.mark.parametrize("name", ["data-science-account.yaml", "catalog.yaml"])
+@pytest.mark.parametrize("name", ["data-science-account.yaml", "target-account.yaml", "catalog.yaml"])
 def test_a_boundary_bounds_every_role_when_there_is_one(name: str) -> None:
     boundary = f"arn:{'aws'}:iam::{ACCOUNT}:policy/boundary"
     assert all("PermissionsBoundary" not in role for role in Resolved(name).of_type("AWS::IAM::Role").values())
@@ -1109,7 +1112,7 @@ STAR_ANYWAY = {
 }
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
 def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
     starred: set[str] = set()
     for holder, policy, statements in policies(Resolved(name)):
@@ -1137,6 +1140,7 @@ def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
     [
         ("catalog.yaml", {"s3:GetBucket*"}),
         ("data-science-account.yaml", {"kms:GenerateDataKey*", "kms:ReEncrypt*"}),
+        ("target-account.yaml", {"kms:GenerateDataKey*"}),
     ],
 )
 def test_actions_are_named_one_by_one(name: str, expected: set[str]) -> None:
@@ -1149,7 +1153,7 @@ def test_actions_are_named_one_by_one(name: str, expected: set[str]) -> None:
     assert {action for action in actions_ if set("*?") & set(action)} == expected
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
 def test_nothing_hands_on_a_role_to_just_anybody(name: str) -> None:
     passing = [
         (holder, statement)
@@ -1166,7 +1170,7 @@ def test_nothing_hands_on_a_role_to_just_anybody(name: str) -> None:
             assert statement["Condition"]["StringEquals"]["iam:PassedToService"]
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
 def test_no_key_is_used_unconditionally(name: str) -> None:
     harmless = (
         "kms:Describe",
@@ -1183,7 +1187,7 @@ def test_no_key_is_used_unconditionally(name: str) -> None:
             assert not risky or statement.get("Condition"), (holder, statement["Sid"])
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml"])
+@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
 def test_policies_fit_iams_limits(name: str) -> None:
     resolved = Resolved(name)
     sizes: dict[str, int] = {}
@@ -1194,6 +1198,66 @@ def test_policies_fit_iams_limits(name: str) -> None:
     for holder, size in sizes.items():
         managed = resolved.resources[holder]["Type"] == "AWS::IAM::ManagedPolicy"
         assert size <= (6144 if managed else 10240), (holder, size)
+
+
+def test_a_stages_account_is_entered_by_the_pipeline_and_the_tests_of_one_account_alone() -> None:
+    trust = Resolved("target-account.yaml").resources["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]
+    role = f"arn:aws:iam::{DATA_SCIENCE_ACCOUNT}:role/sagemaker-seed/sagemaker-seed"
+    assert trust["Statement"] == [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": f"arn:aws:iam::{DATA_SCIENCE_ACCOUNT}:root"},
+            "Action": "sts:AssumeRole",
+            "Condition": {"ArnEquals": {"aws:PrincipalArn": [f"{role}-codepipeline", f"{role}-test"]}},
+        }
+    ]
+
+
+def test_a_stages_account_has_the_roles_that_a_project_names_there() -> None:
+    names = load("project.yaml")["Mappings"]["Roles"]["Names"]
+    roles = Resolved("target-account.yaml").of_type("AWS::IAM::Role")
+    found = {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in roles.values()}
+    default = load("project.yaml")["Parameters"]["SageMakerExecutionRoleStagingName"]["Default"]
+    assert found == {names["Deploy"], names["CloudFormation"], default}
+
+
+def test_a_stages_account_makes_endpoints_with_the_same_rights_as_the_account_that_trains() -> None:
+    own = Resolved("data-science-account.yaml")
+    other = Resolved("target-account.yaml")
+    differ = {"ModelsFromPackages", "ModelArtifacts", "ModelBuckets"}
+    # Of the other account: what is read there, and the keys that it is encrypted with.
+    more = {"Artifacts", "ArtifactKeys", "KeysOfTheArtifacts", "KeysOfCapturedData", "KeysOfTheseBuckets"}
+    for role in ("CloudFormationRole", "ModelRole"):
+        here = {s["Sid"]: s for s in statements_of(own, role) if s["Sid"] not in differ | more}
+        there = {s["Sid"]: s for s in statements_of(other, role) if s["Sid"] not in differ | more}
+        assert here == there
+        assert len(here) >= 5
+
+
+def test_a_stages_account_can_run_a_model_but_not_change_its_approval() -> None:
+    resolved = Resolved("target-account.yaml")
+    package = f"arn:aws:sagemaker:{LONG_REGION}:{DATA_SCIENCE_ACCOUNT}:model-package/iris-p-1/1"
+    statements = [
+        s for role in ("DeployRole", "CloudFormationRole", "ModelRole") for s in statements_of(resolved, role)
+    ]
+    on_packages = {
+        action
+        for statement in statements
+        if any(fnmatchcase(package, pattern) for pattern in many(statement["Resource"]))
+        for action in many(statement["Action"])
+    }
+    assert {a for a in on_packages if a.startswith("sagemaker:")} == {
+        "sagemaker:CreateModel",
+        "sagemaker:DescribeModelPackage",
+    }
+
+
+def test_the_account_that_trains_takes_no_second_set_of_roles() -> None:
+    (rule,) = load("target-account.yaml")["Rules"].values()
+    (assertion,) = rule["Assertions"]
+    assert assertion["Assert"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "DataScienceAccountId"}, {"Ref": "AWS::AccountId"}]}]
+    }
 
 
 SEED_BUCKET = f"sagemaker-seed-{ACCOUNT}-{LONG_REGION}"
