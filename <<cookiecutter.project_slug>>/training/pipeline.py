@@ -142,7 +142,9 @@ def _read_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     start = acts.add_parser("start", parents=[both], help="start an execution")
     start.add_argument("--wait", action="store_true", help="follow it; exit code 1 unless it succeeds")
     start.add_argument("--at-most", type=_minutes, metavar="MINUTES", help="follow it only for so long")
-    start.add_argument("--every", type=_minutes, default=15.0, metavar="SECONDS", help="look at least that often")
+    start.add_argument(
+        "--every", type=_minutes, default=15.0, metavar="SECONDS", help="look at least that often"
+    )
     start.add_argument(
         "--if-changed",
         action="store_true",
