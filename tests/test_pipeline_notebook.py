@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from pipeline_support import policy
 from sagemaker_seed.rehearsal.embedded import ACCOUNT, EmbeddedAws
 from seed_support.baking import GROUP, PROJECT, PROJECT_ID, REGION, bake, scrubbed
 
@@ -26,6 +27,11 @@ def aws() -> Iterator[EmbeddedAws]:
     with EmbeddedAws(region=REGION) as running:
         where: Any = {"LocationConstraint": REGION}
         running.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+        path, _, name = f"/{ROLE}".rpartition("/")
+        trust = policy(
+            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        )
+        running.client("iam").create_role(RoleName=name, Path=f"{path}/", AssumeRolePolicyDocument=trust)
         yield running
 
 

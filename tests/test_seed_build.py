@@ -7,28 +7,21 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from seed_support.baking import GROUP, bake, build_environment, run, run_build
-from seed_support.registry_server import ACCOUNT, Registry, serving
+from seed_support.registry import Registry
 
 pytestmark = pytest.mark.slow
 FILES = ("prod-config-export.json", "staging-config-export.json", "template-export.yml")
 LISTING = ["DescribeModelPackageGroup", "GetModelPackageGroupPolicy", "ListModelPackages"]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Registry]:
-    with serving() as registry:
-        yield registry
-
-
 @pytest.fixture
-def registry(server: Registry) -> Registry:
-    server.reset()
-    return server
+def registry(aws: EmbeddedAws) -> Registry:
+    return Registry(aws)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +30,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(registry: Registry, **more: str) -> dict[str, str]:
-    return build_environment(ACCOUNT, **registry.environment, **more)
+    return build_environment(registry.account, **registry.environment, **more)
 
 
 def test_the_first_build_creates_the_group_and_says_that_nothing_is_approved(
@@ -77,7 +70,7 @@ def test_the_newest_approved_package_is_taken(registry: Registry, repository: Pa
     newest = registry.register()
     registry.register("Rejected")
     registry.register("PendingManualApproval")
-    registry.calls.clear()
+    registry.forget_calls()
     code, result, _ = run_build(repository, "--output", str(tmp_path), env=environment(registry))
     assert (code, result["model_package_arn"], result["chosen"]) == (0, newest, "newest")
     assert registry.calls == LISTING
@@ -124,16 +117,17 @@ def test_other_accounts_get_a_policy_once_and_lose_it_when_they_are_stages_no_mo
 ) -> None:
     elsewhere = environment(registry, ACCOUNT_STAGING_ID="222222222222", ACCOUNT_PROD_ID="333333333333")
     run_build(repository, "--output", str(tmp_path), env=elsewhere)
-    policy = json.loads(registry.policies[GROUP])
+    text = registry.policy or ""
+    policy = json.loads(text)
     assert [s["Principal"]["AWS"] for s in policy["Statement"]] == [
         ["arn:aws:iam::222222222222:root", "arn:aws:iam::333333333333:root"]
     ] * 2
-    assert "UpdateModelPackage" not in registry.policies[GROUP]
-    registry.calls.clear()
+    assert "UpdateModelPackage" not in text
+    registry.forget_calls()
     run_build(repository, "--output", str(tmp_path), env=elsewhere)
     assert registry.calls == LISTING
     run_build(repository, "--output", str(tmp_path), env=environment(registry))
-    assert registry.policies == {}
+    assert registry.policy is None
 
 
 def test_ten_and_a_thousand_packages_take_the_same_calls(registry: Registry, repository: Path, tmp_path: Path) -> None:
@@ -141,9 +135,9 @@ def test_ten_and_a_thousand_packages_take_the_same_calls(registry: Registry, rep
     seen = []
     for more in (10, 990):
         registry.register_many(more)
-        registry.calls.clear()
+        registry.forget_calls()
         assert run_build(repository, "--output", str(tmp_path), env=environment(registry))[0] == 0
-        seen.append(list(registry.calls))
+        seen.append(registry.calls)
     assert seen == [LISTING, LISTING]
 
 
@@ -159,7 +153,7 @@ def test_a_mistake_in_a_stage_file_stops_the_build_before_the_first_call(registr
 
 
 def test_without_credentials_or_server_there_is_one_line(registry: Registry, repository: Path, tmp_path: Path) -> None:
-    settings = build_environment(ACCOUNT)
+    settings = build_environment(registry.account)
     code, result, error = run_build(repository, "--output", str(tmp_path), env=settings)
     assert (code, result["outcome"]) == (1, "aws-error")
     assert re.fullmatch(r"build\.py: no AWS credentials found; .*\n", error)

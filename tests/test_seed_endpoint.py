@@ -1,4 +1,4 @@
-"""test/test.py of a rendered repository as a child process: an endpoint in moto, and a model that answers."""
+"""test/test.py of a rendered repository as a child process: an endpoint in an embedded AWS, a model that answers."""
 
 from __future__ import annotations
 
@@ -10,35 +10,37 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from seed_support.baking import GROUP, REGION, bake, build_environment, run, run_build
 from seed_support.model_server import Model, Reply, answering, csv, failing, never, slow, wrong
-from seed_support.registry_server import ACCOUNT, Registry, serving
+from seed_support.registry import Registry
 
 pytestmark = pytest.mark.slow
 PREDICTIONS = ("classification", "regression")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Registry]:
-    with serving() as registry:
-        yield registry
-
-
-def register_two(registry: Registry) -> tuple[str, str]:
-    registry.reset()
+def registry(aws: EmbeddedAws) -> Registry:
+    """A registry with two packages: an old one and a new one."""
+    registry = Registry(aws)
     registry.client().create_model_package_group(ModelPackageGroupName=GROUP)
+    return registry
+
+
+@pytest.fixture(scope="module")
+def packages(registry: Registry) -> tuple[str, str]:
     return registry.register(), registry.register()
 
 
 @pytest.fixture(scope="module")
-def built(server: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def built(registry: Registry, packages: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A repository for each kind of prediction, after a build; tests get copies of it."""
     repositories = {}
     for prediction in PREDICTIONS:
         repository = bake(tmp_path_factory.mktemp("seed"), prediction=prediction)
-        _, newest = register_two(server)
-        code, result, error = run_build(repository, env=build_environment(ACCOUNT, **server.environment))
-        assert (code, result.get("model_package_arn")) == (0, newest), error
+        env = build_environment(registry.account, **registry.environment)
+        code, result, error = run_build(repository, env=env)
+        assert (code, result.get("model_package_arn")) == (0, packages[1]), error
         repositories[prediction] = repository
     return repositories
 
@@ -46,15 +48,19 @@ def built(server: Registry, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 class Stage:
     """A rendered repository, built and deployed to a stage; the model behind it can be told to misbehave."""
 
-    def __init__(self, registry: Registry, repository: Path, model: Model, runtime: str) -> None:
-        """Registers the two packages again that were there when `repository` was built."""
+    def __init__(
+        self, registry: Registry, packages: tuple[str, str], repository: Path, model: Model, runtime: str
+    ) -> None:
+        """Takes away the endpoints of the test before."""
         self.registry, self.repository, self.model = registry, repository, model
         self.address = {
             **registry.environment,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime,
             "AWS_REGION": REGION,
         }
-        self.old, self.new = register_two(registry)
+        self.old, self.new = packages
+        self.runtime = runtime
+        registry.undeploy()
 
     def deploy(self, stage: str = "staging", model_package: str | None = None) -> str:
         export = json.loads((self.repository / f"{stage}-config-export.json").read_text())
@@ -86,11 +92,13 @@ def prediction(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stage(server: Registry, built: dict[str, Path], tmp_path: Path, prediction: str) -> Iterator[Stage]:
+def stage(
+    registry: Registry, packages: tuple[str, str], built: dict[str, Path], tmp_path: Path, prediction: str
+) -> Iterator[Stage]:
     repository = tmp_path / "seed"
     shutil.copytree(built[prediction], repository)
     with answering(prediction) as (model, runtime):
-        yield Stage(server, repository, model, runtime)
+        yield Stage(registry, packages, repository, model, runtime)
 
 
 def bad(results: dict[str, Any]) -> dict[str, str]:
@@ -113,7 +121,7 @@ def test_a_good_endpoint_passes(stage: Stage, prediction: str) -> None:
 
 @only_classification
 def test_the_stackset_format_is_read_too(stage: Stage) -> None:
-    env = build_environment(ACCOUNT, **stage.registry.environment, DEPLOY_TARGET="stackset")
+    env = build_environment(stage.registry.account, **stage.registry.environment, DEPLOY_TARGET="stackset")
     parameters = json.loads((stage.repository / "staging-config-export.json").read_text())["Parameters"]
     assert run_build(stage.repository, env=env)[0] == 0
     assert isinstance(json.loads((stage.repository / "staging-config-export.json").read_text()), list)
@@ -189,14 +197,14 @@ def test_a_model_that_never_answers_is_not_waited_for_again(stage: Stage) -> Non
 
 @only_classification
 def test_a_failed_endpoint_and_one_that_takes_too_long(stage: Stage) -> None:
-    name = stage.deploy()
-    endpoint = stage.registry.backend.endpoints[name]
-    endpoint.endpoint_status, endpoint.failure_reason = "Failed", "no capacity"
-    code, results = stage.test()
+    name = f"{GROUP}-staging"
+    elsewhere = {"AWS_ENDPOINT_URL_SAGEMAKER": stage.runtime}
+    stage.model.described = {"EndpointName": name, "EndpointStatus": "Failed", "FailureReason": "no capacity"}
+    code, results = stage.test(**elsewhere)
     assert code == 1
     assert bad(results)["in-service"] == f"{name} is Failed: no capacity"
-    endpoint.endpoint_status, endpoint.failure_reason = "Updating", None
-    code, results = stage.test("--timeout", "1")
+    stage.model.described = {"EndpointName": name, "EndpointStatus": "Updating"}
+    code, results = stage.test("--timeout", "1", **elsewhere)
     assert code == 1
     assert bad(results)["in-service"] == f"{name} is still Updating after 1 seconds"
     assert stage.model.requests == 0
@@ -251,7 +259,8 @@ def test_bad_input_always_leaves_results(stage: Stage, more: dict[str, str], cod
 @only_classification
 def test_the_stages_role_is_assumed(stage: Stage) -> None:
     stage.deploy()
-    stage.registry.calls.clear()
-    assert stage.test(DEPLOY_ROLE_ARN=f"arn:aws:iam::{ACCOUNT}:role/seed/deploy")[0] == 0
+    role = stage.registry.role("seed/deploy")
+    stage.registry.forget_calls()
+    assert stage.test(DEPLOY_ROLE_ARN=role)[0] == 0
     assert stage.registry.calls[0] == "AssumeRole"
     assert stage.test(DEPLOY_ROLE_ARN="not an arn")[1]["outcome"] == "error"

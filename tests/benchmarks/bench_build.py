@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import sys
 import tempfile
@@ -12,8 +11,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from measure import verdict
-from seed_support.baking import bake, build_environment, run_build
-from seed_support.registry_server import ACCOUNT, Registry, serving
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
+from seed_support.baking import REGION, bake, build_environment, run_build
+from seed_support.registry import Registry
 
 FEW, MANY = 10, 10_000
 ROUNDS = 5
@@ -21,24 +21,24 @@ ROUNDS = 5
 
 def build(registry: Registry, repository: Path, output: Path) -> tuple[list[str], float]:
     """Builds once; returns the calls and the seconds of the whole process."""
-    registry.calls.clear()
+    registry.forget_calls()
     began = time.perf_counter()
     code, result, error = run_build(
-        repository, "--output", str(output), env=build_environment(ACCOUNT, **registry.environment)
+        repository, "--output", str(output), env=build_environment(registry.account, **registry.environment)
     )
     seconds = time.perf_counter() - began
     if code != 0 or result["chosen"] != "newest":
         raise SystemExit(f"the build failed: {error}")
-    return list(registry.calls), seconds
+    return registry.calls, seconds
 
 
 def main() -> int:
     """Prints calls and times for few and for many packages, and the ratio of the calls."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     counts = {}
-    with tempfile.TemporaryDirectory() as scratch, serving() as registry:
+    with tempfile.TemporaryDirectory() as scratch, EmbeddedAws(region=REGION) as aws:
+        registry = Registry(aws)
         repository, output = bake(Path(scratch)), Path(scratch, "out")
-        run_build(repository, env=build_environment(ACCOUNT, **registry.environment))
+        run_build(repository, env=build_environment(registry.account, **registry.environment))
         for packages, more in ((FEW, FEW), (MANY, MANY - FEW)):
             registry.register_many(more)
             taken = [build(registry, repository, output) for _ in range(ROUNDS)]

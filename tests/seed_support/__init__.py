@@ -1,1 +1,1 @@
-"""What the tests of the seed repository share: baking without hooks, a moto server, and a model that answers."""
+"""What the tests of the seed repository share: baking without hooks, a model registry, and a model that answers."""

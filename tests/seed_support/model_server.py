@@ -40,13 +40,18 @@ MODELS: dict[str, Callable[[list[float]], dict[str, Any]]] = {"classification": 
 
 
 class Model:
-    """A model behind an endpoint; set `misbehave` to change what it answers."""
+    """A model behind an endpoint; set `misbehave` to change what it answers.
+
+    In the state of an endpoint that no test can wait for, it answers for SageMaker itself: set `described` to what
+    DescribeEndpoint shall answer.
+    """
 
     def __init__(self, prediction: str) -> None:
         self.predict = MODELS[prediction]
         self.requests = 0
         self.endpoints: set[str] = set()
         self.stopped = threading.Event()
+        self.described: dict[str, Any] = {}
         self.misbehave: Callable[[Model, Reply], Reply] = lambda _, reply: reply
 
     def answer(self, content_type: str, body: bytes) -> Reply:
@@ -106,9 +111,12 @@ def answering(prediction: str) -> Iterator[tuple[Model, str]]:
         wbufsize = -1
 
         def do_POST(self) -> None:
-            model.endpoints.add(self.path)
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status, content_type, answer = model.answer(self.headers["Content-Type"], body)
+            if self.headers.get("X-Amz-Target") == "SageMaker.DescribeEndpoint":
+                status, content_type, answer = 200, "application/x-amz-json-1.1", json.dumps(model.described).encode()
+            else:
+                model.endpoints.add(self.path)
+                status, content_type, answer = model.answer(self.headers["Content-Type"], body)
             if model.stopped.is_set():
                 return
             self.send_response(status)

@@ -100,7 +100,7 @@ def refusals(kind: str, arguments: Mapping[str, Any]) -> list[str]:
     found = [name for name, value in arguments.items() if known and name not in known and value not in (None, {}, [])]
     for path, fine in ONLY[kind].items():
         for where, value in _at(arguments, path, ""):
-            if not _is_expression(value) and value not in fine:
+            if not is_expression(value) and value not in fine:
                 found.append(f"{where} = {json.dumps(value)[:80]}")
     found += MORE.get(kind, lambda _: ())(arguments)
     return found
@@ -115,6 +115,42 @@ def broken(kind: str, arguments: Mapping[str, Any]) -> str:
     report = ParamValidator().validate(given, shape)
     problems = [report.generate_report()] if report.has_errors() else list(_not_in_enum(given, shape, ""))
     return "; ".join(" ".join(problem.split()) for problem in problems)
+
+
+def misshapen(kind: str, arguments: Mapping[str, Any]) -> list[str]:
+    """Where a step's arguments have not the form of the API's, a phrase for each; expressions may stand anywhere."""
+    return list(_misshapen(arguments, _model().operation_model(OPERATION[kind]).input_shape, "Arguments"))
+
+
+def _misshapen(value: Any, shape: Any, where: str) -> Iterator[str]:
+    if value is None or is_expression(value):
+        return
+    form = {"structure": dict, "map": dict, "list": list}.get(shape.type_name, str | int | float)
+    if not isinstance(value, form):
+        yield f"{where}: expected a {shape.type_name}, found {json.dumps(value)[:80]}"
+    elif shape.type_name == "list":
+        for number, item in enumerate(value):
+            yield from _misshapen(item, shape.member, f"{where}[{number}]")
+    elif form is dict:
+        members = shape.members if shape.type_name == "structure" else dict.fromkeys(value, shape.value)
+        for name, item in value.items():
+            if name in members:
+                yield from _misshapen(item, members[name], f"{where}.{name}")
+            else:
+                yield f"{where}: {shape.name} has no {name}"
+
+
+def output_names(arguments: Mapping[str, Any]) -> list[Any]:
+    """The names of a processing job's outputs; one may be an expression."""
+    return [value for _, value in _at(arguments, ("ProcessingOutputConfig", "Outputs", "*", "OutputName"), "")]
+
+
+def is_expression(value: Any) -> bool:
+    """Whether ``value`` stands for another: a ``Get`` or a function."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    name = str(next(iter(value)))
+    return name == "Get" or name.startswith("Std:")
 
 
 def _no_program(arguments: Mapping[str, Any]) -> Iterator[str]:
@@ -135,7 +171,7 @@ def _local_paths(arguments: Mapping[str, Any]) -> Iterator[str]:
     ):
         for where, value in _at(arguments, path, ""):
             local = value.get("LocalPath") if isinstance(value, dict) else None
-            if value is not None and not _is_expression(local) and not is_local(str(local)):
+            if value is not None and not is_expression(local) and not is_local(str(local)):
                 yield f"{where}.LocalPath = {json.dumps(local)} (expected a folder under {LOCAL_ROOT})"
 
 
@@ -157,10 +193,6 @@ def _at(value: Any, path: Path, where: str) -> Iterator[tuple[str, Any]]:
             yield from _at(item, rest, f"{where}[{number}]")
     elif isinstance(value, dict) and name in value:
         yield from _at(value[name], rest, f"{where}.{name}" if where else name)
-
-
-def _is_expression(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Get", "Std:"))
 
 
 def _not_in_enum(value: Any, shape: Any, where: str) -> Iterator[str]:

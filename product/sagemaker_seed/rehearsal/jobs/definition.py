@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from . import contract
+from .contract import is_expression
 from .failure import RETRYABLE
 
 VERSION = "2020-12-01"
@@ -61,11 +62,28 @@ FUNCTIONS = {
     "Std:Join": ({"On", "Values"},),
     "Std:JsonGet": ({"PropertyFile", "Path"}, {"S3Uri", "Path"}),
 }
+# The numbers of a retry policy: whether only whole ones, and the highest.
+RETRY_LIMITS = {
+    "IntervalSeconds": (False, 43200),
+    "BackoffRate": (False, 1000),
+    "MaxAttempts": (True, 20),
+    "ExpireAfterMin": (True, 14400),
+}
+DEFAULT_ATTEMPTS = 5
 TYPES: dict[str, tuple[type, ...]] = {
     "String": (str,),
     "Integer": (int,),
     "Float": (float, int),
     "Boolean": (bool,),
+}
+
+
+# The texts that are a value of each type, and what makes it of one. Python's own conversions take more, such as "1_0".
+CONVERSIONS: dict[str, tuple[re.Pattern[str], Callable[[str], Any]]] = {
+    "String": (re.compile(r".*", re.DOTALL), str),
+    "Integer": (re.compile(r"[+-]?[0-9]{1,100}"), int),
+    "Float": (re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"), float),
+    "Boolean": (re.compile(r"true|false", re.IGNORECASE), lambda text: text.lower() == "true"),
 }
 
 
@@ -85,7 +103,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a step is tried again after a failure of one of ``types``; times in seconds."""
+    """How often a step is tried again after a failure of one of ``types``; times in seconds.
+
+    Of ``attempts``, which the first one is not among, and ``expires`` one is None.
+    """
 
     types: tuple[str, ...]
     interval: float
@@ -183,11 +204,6 @@ def references(value: Any) -> Iterator[str]:
             yield from references(item)
 
 
-def is_expression(value: Any) -> bool:
-    """Whether ``value`` stands for another: a ``Get`` or a function."""
-    return isinstance(value, dict) and len(value) == 1 and next(iter(value)).startswith(("Get", "Std:"))
-
-
 def duration(text: str) -> timedelta:
     """An ISO 8601 duration, with or without its ``P``; a year is 365 days and a month 30.
 
@@ -199,7 +215,10 @@ def duration(text: str) -> timedelta:
     if not parts:
         raise DefinitionError(f"{text!r} is not a duration such as P30D or PT1H")
     days = sum(parts.pop(name, 0) * count for name, count in DAYS_IN.items())
-    return timedelta(days=days) + timedelta(**parts)
+    try:
+        return timedelta(days=days) + timedelta(**parts)
+    except OverflowError:
+        raise DefinitionError(f"{text!r} is too long a duration") from None
 
 
 def _parameter(content: Any) -> Parameter:
@@ -207,9 +226,11 @@ def _parameter(content: Any) -> Parameter:
     name, kind, default = content["Name"], content["Type"], content.get("DefaultValue")
     if not isinstance(name, str) or not PARAMETER_NAME.fullmatch(name):
         raise DefinitionError(f"Parameters: {name!r} is not a name (letters, digits, - and _)")
-    if kind not in TYPES:
+    if not _is_among(kind, TYPES):
         raise DefinitionError(f"Parameter {name} has type {kind!r}; expected one of {_listed(sorted(TYPES))}")
-    parameter = Parameter(name, kind, default, tuple(content.get("EnumValues") or ()))
+    parameter = Parameter(
+        name, kind, default, tuple(_list(content.get("EnumValues") or [], f"Parameter {name}: EnumValues"))
+    )
     for value in filter(lambda v: v is not None, (default, *parameter.allowed)):
         if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "Boolean"):
             raise DefinitionError(f"Parameter {name} is of type {kind}, and {value!r} is not")
@@ -219,17 +240,10 @@ def _parameter(content: Any) -> Parameter:
 
 
 def _converted(parameter: Parameter, text: str) -> Any:
-    conversions: dict[str, Callable[[str], Any]] = {"String": str, "Integer": int, "Float": float, "Boolean": _boolean}
-    try:
-        return conversions[parameter.type](text)
-    except ValueError:
-        raise DefinitionError(f"Parameter {parameter.name} is of type {parameter.type}, and {text!r} is not") from None
-
-
-def _boolean(text: str) -> bool:
-    if text.lower() not in {"true", "false"}:
-        raise ValueError(text)
-    return text.lower() == "true"
+    form, convert = CONVERSIONS[parameter.type]
+    if not form.fullmatch(text):
+        raise DefinitionError(f"Parameter {parameter.name} is of type {parameter.type}, and {text!r} is not")
+    return convert(text)
 
 
 def _allowed(parameter: Parameter, value: Any) -> Any:
@@ -256,7 +270,7 @@ def _step(content: Any, parent: str | None, branch: str | None) -> Step:
             f"found {json.dumps(content)[:80]}"
         )
     name, kind = content["Name"], content.get("Type")
-    if kind not in KEYS_OF_TYPE:
+    if not _is_among(kind, KEYS_OF_TYPE):
         raise DefinitionError(
             f"Step {name}: the embedded AWS does not implement steps of type {kind}; it runs {_listed(KEYS_OF_TYPE)}"
         )
@@ -267,19 +281,24 @@ def _step(content: Any, parent: str | None, branch: str | None) -> Step:
     CHECKS[kind](name, arguments)
     own = arguments.get("Conditions") if kind == "Condition" else arguments
     needs = {m["step"] for r in references(own) if (m := STEP_REFERENCE.fullmatch(r))}
-    needs |= {str(other) for other in _list(content.get("DependsOn") or [], f"Step {name}: DependsOn")}
+    needs |= {
+        _text(o, f"Step {name}: DependsOn") for o in _list(content.get("DependsOn") or [], f"Step {name}: DependsOn")
+    }
     cached, lifetime = _cache(name, content.get("CacheConfig"))
     return Step(
         name=name,
         type=kind,
         arguments=arguments,
-        display_name=content.get("DisplayName"),
-        description=content.get("Description"),
+        display_name=_optional_text(content, "DisplayName", name),
+        description=_optional_text(content, "Description", name),
         needs=frozenset(needs),
         property_files=_property_files(name, arguments, content.get("PropertyFiles") or []),
         cached=cached,
         cache_lifetime=lifetime,
-        retries=tuple(_retry(name, policy) for policy in content.get("RetryPolicies") or []),
+        retries=tuple(
+            _retry(f"Step {name}: RetryPolicies", policy)
+            for policy in _list(content.get("RetryPolicies") or [], f"Step {name}: RetryPolicies")
+        ),
         parent=parent,
         branch=branch,
     )
@@ -289,46 +308,51 @@ def _cache(name: str, content: Any) -> tuple[bool, timedelta | None]:
     if content is None:
         return False, None
     _keys(content, {"Enabled", "ExpireAfter"}, {"Enabled"}, f"Step {name}: CacheConfig")
-    lifetime = content.get("ExpireAfter")
+    enabled, lifetime = content["Enabled"], content.get("ExpireAfter")
+    if not isinstance(enabled, bool):
+        raise DefinitionError(f"Step {name}: CacheConfig: Enabled: expected true or false, found {enabled!r}")
     try:
-        return bool(content["Enabled"]), None if lifetime is None else duration(str(lifetime))
+        return enabled, None if lifetime is None else duration(str(lifetime))
     except DefinitionError as error:
         raise DefinitionError(f"Step {name}: CacheConfig: ExpireAfter: {error}") from None
 
 
-def _retry(name: str, content: Any) -> RetryPolicy:
-    keys = {"ExceptionType", "IntervalSeconds", "BackoffRate", "MaxAttempts", "ExpireAfterMin"}
-    _keys(content, keys, {"ExceptionType"}, f"Step {name}: RetryPolicies")
-    types = tuple(content["ExceptionType"])
-    if unknown := set(types) - set(RETRYABLE):
-        raise DefinitionError(
-            f"Step {name}: RetryPolicies: unknown ExceptionType {_listed(sorted(unknown))}; "
-            f"expected {_listed(RETRYABLE)}"
-        )
-    if ("MaxAttempts" in content) == ("ExpireAfterMin" in content):
-        raise DefinitionError(f"Step {name}: RetryPolicies: expected either MaxAttempts or ExpireAfterMin")
-    minutes = content.get("ExpireAfterMin")
+def _retry(where: str, content: Any) -> RetryPolicy:
+    _keys(content, {"ExceptionType", *RETRY_LIMITS}, {"ExceptionType"}, where)
+    types = _list(content["ExceptionType"], f"{where}: ExceptionType")
+    if unknown := [kind for kind in types if not _is_among(kind, RETRYABLE)]:
+        raise DefinitionError(f"{where}: unknown ExceptionType {_listed(unknown)}; expected {_listed(RETRYABLE)}")
+    for name, (whole, highest) in RETRY_LIMITS.items():
+        value = content.get(name)
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if value is not None and not (number and 0 <= value <= highest):
+            kind = "whole number" if whole else "number"
+            raise DefinitionError(f"{where}: {name}: expected a {kind} from 0 to {highest}, found {json.dumps(value)}")
+    attempts, minutes = content.get("MaxAttempts"), content.get("ExpireAfterMin")
+    if attempts is not None and minutes is not None:
+        raise DefinitionError(f"{where}: expected either MaxAttempts or ExpireAfterMin, not both")
+    given = {name: content[name] for name in ("IntervalSeconds", "BackoffRate") if content.get(name) is not None}
     return RetryPolicy(
-        types,
-        float(content.get("IntervalSeconds", 1)),
-        float(content.get("BackoffRate", 2)),
-        content.get("MaxAttempts"),
+        tuple(types),
+        float(given.get("IntervalSeconds", 1)),
+        float(given.get("BackoffRate", 2)),
+        DEFAULT_ATTEMPTS if attempts is None and minutes is None else attempts,
         None if minutes is None else 60.0 * minutes,
     )
 
 
 def _property_files(name: str, arguments: Mapping[str, Any], content: Any) -> dict[str, tuple[str, str]]:
-    outputs = {o.get("OutputName") for o in (arguments.get("ProcessingOutputConfig") or {}).get("Outputs") or ()}
+    where, keys = f"Step {name}: PropertyFiles", ("PropertyFileName", "OutputName", "FilePath")
+    outputs = contract.output_names(arguments)
     files: dict[str, tuple[str, str]] = {}
-    for item in _list(content, f"Step {name}: PropertyFiles"):
-        keys = {"PropertyFileName", "OutputName", "FilePath"}
-        _keys(item, keys, keys, f"Step {name}: PropertyFiles")
-        if item["OutputName"] not in outputs:
+    for item in _list(content, where):
+        _keys(item, set(keys), set(keys), where)
+        file, output, path = (_text(item[key], f"{where}: {key}") for key in keys)
+        if output not in outputs:
             raise DefinitionError(
-                f"Step {name}: property file {item['PropertyFileName']} is in output {item['OutputName']}, "
-                "which the step does not have"
+                f"Step {name}: property file {file} is in output {output}, which the step does not have"
             )
-        files[item["PropertyFileName"]] = (item["OutputName"], item["FilePath"])
+        files[file] = (output, path)
     return files
 
 
@@ -342,12 +366,14 @@ def _check_condition(name: str, arguments: Mapping[str, Any]) -> None:
 
 def _check_one_condition(name: str, condition: Any) -> None:
     kind = condition.get("Type") if isinstance(condition, dict) else None
-    if kind not in CONDITIONS:
+    if not _is_among(kind, CONDITIONS):
         raise DefinitionError(f"Step {name}: a condition has type {kind!r}; expected one of {_listed(CONDITIONS)}")
     needed = set(CONDITIONS[kind])
     _keys(condition, needed | {"Type"}, needed, f"Step {name}: condition {kind}")
-    inner_conditions = {"Not": [condition.get("Expression")], "Or": condition.get("Conditions")}.get(kind) or []
-    for inner in inner_conditions:
+    for listed in {"Values", "Conditions"} & needed:
+        if not _list(condition[listed], f"Step {name}: condition {kind}: {listed}"):
+            raise DefinitionError(f"Step {name}: condition {kind}: {listed}: expected at least one")
+    for inner in {"Not": [condition.get("Expression")], "Or": condition.get("Conditions")}.get(kind, []):
         _check_one_condition(name, inner)
 
 
@@ -357,6 +383,8 @@ def _check_fail(name: str, arguments: Mapping[str, Any]) -> None:
 
 def _check_job(kind: str) -> Any:
     def check(name: str, arguments: Mapping[str, Any]) -> None:
+        if wrong := contract.misshapen(kind, arguments):
+            raise DefinitionError(f"Step {name}: {'; '.join(wrong)}")
         if refused := contract.refusals(kind, arguments):
             raise DefinitionError(f"Step {name}: the embedded AWS does not implement {'; '.join(refused)}")
 
@@ -414,6 +442,12 @@ def _check_function(step: Step, function: dict[str, Any]) -> None:
     if not isinstance(operands, dict) or set(operands) not in FUNCTIONS[name]:
         expected = " or ".join(_listed(sorted(form)) for form in FUNCTIONS[name])
         raise DefinitionError(f"Step {step.name}: {name} takes {expected}")
+    if name == "Std:Join" and not (isinstance(operands["On"], str) and isinstance(operands["Values"], list)):
+        raise DefinitionError(f"Step {step.name}: {name}: expected On to be a text and Values a list")
+    if "PropertyFile" in operands and not any(".PropertyFiles." in r for r in references(operands["PropertyFile"])):
+        raise DefinitionError(
+            f"Step {step.name}: {name}: PropertyFile: expected a Get of Steps.<step>.PropertyFiles.<name>"
+        )
 
 
 def _check_order(steps: Mapping[str, Step]) -> None:
@@ -447,6 +481,20 @@ def _list(content: Any, where: str) -> list[Any]:
     if not isinstance(content, list):
         raise DefinitionError(f"{where}: expected a list, found {json.dumps(content)[:80]}")
     return content
+
+
+def _is_among(value: Any, known: Collection[str]) -> TypeGuard[str]:
+    return isinstance(value, str) and value in known
+
+
+def _text(content: Any, where: str) -> str:
+    if not isinstance(content, str):
+        raise DefinitionError(f"{where}: expected a text, found {json.dumps(content)[:80]}")
+    return content
+
+
+def _optional_text(content: Mapping[str, Any], key: str, step: str) -> str | None:
+    return None if content.get(key) is None else _text(content[key], f"Step {step}: {key}")
 
 
 def _listed(items: Any) -> str:

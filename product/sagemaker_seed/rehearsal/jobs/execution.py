@@ -17,6 +17,7 @@ from .caching import Cache, Hit
 from .container import Place
 from .definition import Definition, RetryPolicy, Step
 from .failure import INTERNAL_ERROR, StepFailure, StepStopped, client_error
+from .roles import Roles
 from .storage import Aws
 from .workshop import Workshop
 
@@ -97,17 +98,22 @@ class Surroundings:
     """What executions of one account and region share."""
 
     workshop: Workshop
-    aws: Aws
+    roles: Roles
     jobs: Jobs
+    account: str
+    region: str
     partition: str
 
     def arn(self, kind: str, name: str) -> str:
         """The ARN of something of SageMaker's here."""
-        return f"arn:{self.partition}:sagemaker:{self.aws.region}:{self.aws.account}:{kind}/{name}"
+        return f"arn:{self.partition}:sagemaker:{self.region}:{self.account}:{kind}/{name}"
 
 
 class Execution:
-    """One execution of a pipeline, in threads of its own from :meth:`start` to its end."""
+    """One execution of a pipeline, in threads of its own from :meth:`start` to its end.
+
+    What the pipeline itself does is done as the ``role``; a job acts as the role of its own.
+    """
 
     def __init__(
         self,
@@ -120,12 +126,13 @@ class Execution:
         cache: Cache,
         details: Mapping[str, Any],
         parallel: int | None,
+        role: str,
     ) -> None:
         self.id = new_id()
         self.pipeline_arn = surroundings.arn("pipeline", pipeline)
         self.arn = f"{self.pipeline_arn}/execution/{self.id}"
         self.text, self.values, self.details = text, dict(values), dict(details)
-        self.parallel = parallel
+        self.parallel, self._role = parallel, role
         self.status, self.reason = "Executing", ""
         self.created = self.modified = now()
         self.states = {name: StepState(step) for name, step in definition.steps.items()}
@@ -259,7 +266,7 @@ class Execution:
                 tries = used[policy] = used.get(policy, 0) + 1
                 pause = policy.interval * policy.backoff ** (tries - 1)
                 over = policy.expires is not None and time.monotonic() + pause - begun > policy.expires
-                if over or (policy.attempts is not None and tries >= policy.attempts):
+                if over or (policy.attempts is not None and tries > policy.attempts):
                     raise
                 if self._stop.wait(pause):
                     raise StepStopped from None
@@ -277,15 +284,18 @@ class Execution:
         with self._changed:
             properties = dict(self._properties)
         return resolving.Scope(
-            self.values, variables, properties, self._property_file, lambda uri: storage.read(self._around.aws, uri)
+            self.values, variables, properties, self._property_file, lambda uri: storage.read(self._aws(), uri)
         )
+
+    def _aws(self) -> Aws:
+        return self._around.roles.acting(self._role)
 
     def _property_file(self, step: str, name: str) -> str:
         output, path = self.states[step].step.property_files[name]
         where = resolving.follow(
             self._properties[step], f"ProcessingOutputConfig.Outputs['{output}'].S3Output.S3Uri", step
         )
-        return storage.read(self._around.aws, f"{where.rstrip('/')}/{path}")
+        return storage.read(self._aws(), f"{where.rstrip('/')}/{path}")
 
     def _done(self, state: StepState, properties: Mapping[str, Any], metadata: dict[str, Any]) -> None:
         with self._changed:
@@ -305,13 +315,14 @@ class Execution:
             state.cache_hit = hit.execution
             self._done(state, hit.properties, {f"{kind}Job": {"Arn": hit.arn}})
             return
+        aws = self._around.roles.acting(arguments["RoleArn"])
         arn = self._around.arn(ARN_KIND[kind], job)
         state.metadata = {f"{kind}Job": {"Arn": arn}}
-        described = self._run_job(kind, job, arn, arguments)
+        described = self._run_job(kind, job, arn, arguments, aws)
         self._done(state, described, {f"{kind}Job": {"Arn": arn}})
         self._cache.keep(step, arguments, Hit(self.arn, described, arn, now()))
 
-    def _run_job(self, kind: str, job: str, arn: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    def _run_job(self, kind: str, job: str, arn: str, arguments: Mapping[str, Any], aws: Aws) -> dict[str, Any]:
         jobs, status = self._around.jobs, STATUS_FIELD[kind]
         named = {f"{kind}JobName": job, f"{kind}JobArn": arn}
         jobs.put(kind, job, **{**EMPTY[kind], **arguments, **named, status: "InProgress", "CreationTime": now()})
@@ -319,9 +330,12 @@ class Execution:
         try:
             with self._around.workshop.slot(self._stop):
                 folder = self._around.workshop.folder(job)
-                place = Place(self._around.workshop, self._around.aws, self._stop, job, arn, folder, jobs.number())
+                place = Place(self._around.workshop, aws, self._stop, job, arn, folder, jobs.number())
                 jobs.put(kind, job, **{f"{kind}StartTime": now()})
-                changed = {**RUN[kind](place, arguments), status: "Completed"}
+                try:
+                    changed = {**RUN[kind](place, arguments), status: "Completed"}
+                finally:
+                    self._around.workshop.discard(folder)
         except StepStopped:
             changed = {status: "Stopped"}
             raise
@@ -356,8 +370,9 @@ class Execution:
             raise client_error(f"The embedded AWS does not implement {'; '.join(refused)}")
         if self._stop.is_set():
             raise StepStopped
-        arn = _registered(self._around.aws, arguments)
-        described = self._around.aws.client("sagemaker").describe_model_package(ModelPackageName=arn)
+        aws = self._aws()
+        arn = _registered(aws, arguments)
+        described = aws.client("sagemaker").describe_model_package(ModelPackageName=arn)
         described.pop("ResponseMetadata", None)
         self._done(state, described, {"RegisterModel": {"Arn": arn}})
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .definition import is_expression
+from .contract import is_expression
 from .failure import client_error
 
 PART = re.compile(r"\.?(?P<name>[A-Za-z0-9_\-]+)|\[(?P<quote>['\"])(?P<key>.*?)(?P=quote)\]|\[(?P<index>\d+)\]")
@@ -118,7 +118,7 @@ def as_text(value: Any) -> str:
 
 def _json_get(operand: Mapping[str, Any], scope: Scope) -> Any:
     if "S3Uri" in operand:
-        where = resolve(operand["S3Uri"], scope)
+        where = as_text(resolve(operand["S3Uri"], scope))
         text = scope.read(where)
     else:
         file = operand["PropertyFile"]
@@ -129,7 +129,7 @@ def _json_get(operand: Mapping[str, Any], scope: Scope) -> Any:
         content = json.loads(text)
     except ValueError as error:
         raise client_error(f"{where} is not JSON: {error}") from None
-    return follow(content, resolve(operand["Path"], scope), where)
+    return follow(content, as_text(resolve(operand["Path"], scope)), where)
 
 
 def follow(value: Any, path: str, where: str) -> Any:

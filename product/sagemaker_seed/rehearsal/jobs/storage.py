@@ -31,7 +31,7 @@ class Aws:
     """The embedded AWS as jobs see it that run as ``actor``: clients (safe to share between threads), environment."""
 
     def __init__(self, ground: Ground, actor: Actor, region: str) -> None:
-        self.region, self.account = region, actor.account
+        self.region = region
         self._ground, self._actor = ground, actor
 
     def client(self, service: str) -> Any:

@@ -66,6 +66,27 @@ class Ending:
         return min(failed, key=lambda name: self.codes[name] < 0) if failed else None
 
 
+class Running:
+    """A process that goes on until it is stopped."""
+
+    def __init__(self, workshop: Workshop, child: subprocess.Popen[bytes]) -> None:
+        self._workshop, self._child = workshop, child
+
+    @property
+    def pid(self) -> int:
+        """Its process id, which is that of its process group."""
+        return self._child.pid
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code once it has ended (negative: the signal), else None."""
+        return self._child.poll()
+
+    def stop(self) -> None:
+        """Ends it and what it started, if it has not ended by itself."""
+        self._workshop.end([self._child])
+
+
 class Workshop:
     """The jobs' folder and processes of one server; nothing is made before the first job."""
 
@@ -73,6 +94,7 @@ class Workshop:
         self._slots = threading.BoundedSemaphore(slots)
         self._lock = threading.Lock()
         self._root: Path | None = None
+        self._kept = False
         self._warden: subprocess.Popen[str] | None = None
 
     def folder(self, job: str) -> Path:
@@ -84,10 +106,15 @@ class Workshop:
         folder.mkdir(parents=True)
         return folder
 
+    def discard(self, folder: Path) -> None:
+        """Removes the folder of a job that has ended, unless its place was chosen: then somebody wants to look."""
+        if not self._kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def _open(self) -> None:
         kept = os.environ.get(FOLDER_VARIABLE)
         if kept:
-            self._root = Path(kept).resolve()
+            self._kept, self._root = True, Path(kept).resolve()
             self._root.mkdir(parents=True, exist_ok=True)
         else:
             self._root = Path(tempfile.mkdtemp(prefix="sagemaker-seed-jobs-"))
@@ -145,12 +172,20 @@ class Workshop:
                     break
                 time.sleep(POLL_SECONDS)
         finally:
-            self._end(list(running.values()))
+            self.end(list(running.values()))
         if stop.is_set():
             raise StepStopped
         return Ending({name: child.returncode for name, child in running.items()}, timed_out)
 
-    def _start(self, machine: Machine) -> subprocess.Popen[bytes]:
+    def start(self, machine: Machine, hand_over: Sequence[int] = ()) -> Running:
+        """Starts a process that takes no place among the jobs; it keeps the file descriptors ``hand_over``.
+
+        Raises:
+            OSError: its command cannot be started.
+        """
+        return Running(self, self._start(machine, hand_over))
+
+    def _start(self, machine: Machine, hand_over: Sequence[int] = ()) -> subprocess.Popen[bytes]:
         with machine.log.open("ab") as log:
             child = subprocess.Popen(
                 list(machine.command),
@@ -160,11 +195,12 @@ class Workshop:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=tuple(hand_over),
             )
         self._tell("+", child.pid)
         return child
 
-    def _end(self, children: list[subprocess.Popen[bytes]]) -> None:
+    def end(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
         """Asks what still runs to end, and after a while kills it; what a child left behind is killed at once."""
         waiting = [child for child in children if child.poll() is None]
         for child in waiting:
@@ -190,8 +226,3 @@ def _signal(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
         return
-
-
-def discard(folder: Path) -> None:
-    """Removes what a job leaves that is of no use for finding out what it did: its copies of data."""
-    shutil.rmtree(folder, ignore_errors=True)

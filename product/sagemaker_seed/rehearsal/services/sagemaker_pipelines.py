@@ -15,9 +15,9 @@ from ..jobs import definition as definitions
 from ..jobs.caching import Cache
 from ..jobs.execution import ENDED, STATUS_FIELD, Execution, Jobs, Surroundings, now
 from ..jobs.resolving import as_text
-from ..jobs.storage import Aws
+from ..jobs.roles import Roles
 from ..wire import AwsError, Request
-from . import s3
+from . import s3, validation
 from .sagemaker_registry import backend, invalid
 from .service import Operation
 
@@ -56,6 +56,7 @@ class Pipeline:
     tags: list[dict[str, str]]
     created: datetime = field(default_factory=now)
     modified: datetime = field(default_factory=now)
+    modifier: str = ""
     executions: list[Execution] = field(default_factory=list)
     cache: Cache = field(default_factory=Cache)
 
@@ -99,8 +100,9 @@ class Pipelines:
         where = (request.caller.account, request.region)
         with self._lock:
             if where not in self._stores:
-                aws = Aws(self._ground, self._ground.root(request.caller.account, request.partition), request.region)
-                self._stores[where] = Store(Surroundings(self._ground.workshop, aws, Jobs(), request.partition))
+                roles = Roles(self._ground, *where)
+                around = Surroundings(self._ground.workshop, roles, Jobs(), *where, request.partition)
+                self._stores[where] = Store(around)
             return self._stores[where]
 
 
@@ -108,9 +110,7 @@ def _check_given(name: str, given: Parameters, request: Request) -> None:
     for refused in REFUSED.get(name, ()):
         if given.get(refused) is not None:
             raise invalid(f"The embedded AWS does not implement {refused} of {name}.")
-    missing = [m for m in request.operation_model.input_shape.required_members if given.get(m) in (None, "")]
-    if missing:
-        raise invalid(f"Missing required parameter: {', '.join(missing)}")
+    validation.check(given, request.operation_model.input_shape)
 
 
 def _not_found(arn: str, what: str) -> AwsError:
@@ -118,9 +118,11 @@ def _not_found(arn: str, what: str) -> AwsError:
 
 
 def _pipeline(store: Store, name: str) -> Pipeline:
+    """The pipeline of a name or an ARN."""
+    arn = name if name.startswith("arn:") else store.around.arn("pipeline", name)
     found = store.pipelines.get(name.rpartition("/")[2])
-    if found is None:
-        raise _not_found(name if name.startswith("arn:") else store.around.arn("pipeline", name), "Pipeline")
+    if found is None or found.arn != arn:
+        raise _not_found(arn, "Pipeline")
     return found
 
 
@@ -180,7 +182,7 @@ def _update(store: Store, request: Request, p: Parameters) -> Answer:
         pipeline.text = text
     pipeline.role = p.get("RoleArn") or pipeline.role
     pipeline.details |= {k: p[k] for k in DETAILS if p.get(k) is not None}
-    pipeline.modified = now()
+    pipeline.modified, pipeline.modifier = now(), request.caller.arn
     return {"PipelineArn": pipeline.arn}
 
 
@@ -196,7 +198,6 @@ def _delete(store: Store, request: Request, p: Parameters) -> Answer:
 
 def _describe(store: Store, _: Request, p: Parameters) -> Answer:
     pipeline = _pipeline(store, p["PipelineName"])
-    identity = {"IamIdentity": {"Arn": pipeline.creator, "PrincipalId": pipeline.creator.rpartition("/")[2]}}
     return {
         "PipelineArn": pipeline.arn,
         "PipelineName": pipeline.name,
@@ -209,9 +210,13 @@ def _describe(store: Store, _: Request, p: Parameters) -> Answer:
         "CreationTime": pipeline.created,
         "LastModifiedTime": pipeline.modified,
         "LastRunTime": pipeline.executions[-1].created if pipeline.executions else None,
-        "CreatedBy": identity,
-        "LastModifiedBy": identity,
+        "CreatedBy": _identity(pipeline.creator),
+        "LastModifiedBy": _identity(pipeline.modifier or pipeline.creator),
     }
+
+
+def _identity(arn: str) -> Answer:
+    return {"IamIdentity": {"Arn": arn, "PrincipalId": arn.rpartition("/")[2]}}
 
 
 def _list(store: Store, _: Request, p: Parameters) -> Answer:
@@ -250,7 +255,7 @@ def _start(store: Store, request: Request, p: Parameters) -> Answer:
     if running >= EXECUTIONS_AT_ONCE:
         raise AwsError("ResourceLimitExceeded", f"The embedded AWS runs {EXECUTIONS_AT_ONCE} executions at once.")
     details = {k: p[k] for k in EXECUTION_DETAILS if p.get(k) is not None}
-    details["CreatedBy"] = {"IamIdentity": {"Arn": request.caller.arn}}
+    details["CreatedBy"] = _identity(request.caller.arn)
     details["RoleArn"] = p.get("RoleArn") or pipeline.role
     parallel = p.get("ParallelismConfiguration") or pipeline.details.get("ParallelismConfiguration") or {}
     execution = Execution(
@@ -262,6 +267,7 @@ def _start(store: Store, request: Request, p: Parameters) -> Answer:
         cache=pipeline.cache,
         details=details,
         parallel=parallel.get("MaxParallelExecutionSteps"),
+        role=details["RoleArn"],
     )
     pipeline.executions.append(execution)
     execution.start()
@@ -436,7 +442,9 @@ def _page(items: list[Any], key: str, p: Mapping[str, Any]) -> Answer:
         try:
             start = int(base64.b64decode(token, validate=True))
         except (binascii.Error, ValueError):
-            raise invalid(f"NextToken {token!r} is not one that was given out.") from None
+            start = -1
+        if start < 0:
+            raise invalid(f"NextToken {token!r} is not one that was given out.")
     end = start + (p.get("MaxResults") or PAGE_SIZE)
     answer: Answer = {key: items[start:end]}
     if end < len(items):

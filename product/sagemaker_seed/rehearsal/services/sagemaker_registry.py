@@ -1,4 +1,4 @@
-"""SageMaker's model registry as moto has it, with its faults mended, policies of groups, and network isolation kept.
+"""SageMaker's model registry as moto has it, with its faults mended, and policies of groups.
 
 Mended: a second group of the same name is refused, a model package starts as ``PendingManualApproval``, and an update
 changes what it names and nothing else.
@@ -11,11 +11,14 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 
+from ..ground import Event, Ground
 from ..wire import AwsError, Request
+from . import validation
 from .service import Operation
 
 PENDING = "PendingManualApproval"
@@ -29,6 +32,25 @@ NOT_UPDATED = ("ModelPackageRegistrationType", "InferenceSpecification", "Source
 # What moto does not know of; it is kept with the package as it was given.
 KEPT = ("ModelCard", "ModelLifeCycle", "SecurityConfig", "SkipModelValidation", "SourceUri")
 REFUSED = ("ModelPackageRegistrationType",)
+# What an event says of a model package.
+OF_EVENT = (
+    "ModelPackageGroupName",
+    "ModelPackageName",
+    "ModelPackageVersion",
+    "ModelPackageArn",
+    "ModelPackageDescription",
+    "CreationTime",
+    "InferenceSpecification",
+    "ModelPackageStatus",
+    "ModelPackageStatusDetails",
+    "CertifyForMarketplace",
+    "ModelApprovalStatus",
+    "ApprovalDescription",
+    "MetadataProperties",
+    "ModelMetrics",
+    "CustomerMetadataProperties",
+    "LastModifiedTime",
+)
 CREATED = {
     "ModelPackageName": "model_package_name",
     "ModelPackageGroupName": "model_package_group_name",
@@ -59,8 +81,10 @@ def backend(request: Request) -> Any:
 class Registry:
     """The operations on model packages and their groups that are not moto's."""
 
-    def __init__(self) -> None:
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
         self._policies: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+        self._answered: dict[tuple[str, str, str], str] = {}
         self._lock = threading.RLock()
         self.operations: dict[str, Operation] = {
             "CreateModelPackage": self._create_package,
@@ -69,6 +93,7 @@ class Registry:
             "PutModelPackageGroupPolicy": self._put_policy,
             "GetModelPackageGroupPolicy": self._get_policy,
             "DeleteModelPackageGroupPolicy": self._delete_policy,
+            "DeleteModelPackageGroup": self._delete_group,
         }
 
     @contextmanager
@@ -80,37 +105,46 @@ class Registry:
                 yield
             return
         yield
-        if request.operation == "CreateModel":
-            given = request.parameters()
-            model = backend(request)._models[given["ModelName"]]
-            model.enable_network_isolation = bool(given.get("EnableNetworkIsolation", False))
 
     def _refuse_duplicate(self, request: Request) -> None:
-        name = request.parameters().get("ModelPackageGroupName", "")
+        given = request.parameters()
+        validation.check(given, request.operation_model.input_shape)
+        name = given["ModelPackageGroupName"]
         if name in backend(request).model_package_groups:
             raise invalid(f"Model Package Group already exists: {_group_arn(request, name)}")
 
     def _create_package(self, request: Request) -> object:
         given = request.parameters()
+        validation.check(given, request.operation_model.input_shape)
         for name in REFUSED:
             if given.get(name):
                 raise invalid(f"The embedded AWS does not implement {name} of a model package.")
+        if bool(given.get("ModelPackageName")) == bool(given.get("ModelPackageGroupName")):
+            raise invalid("Either ModelPackageName or ModelPackageGroupName must be given, and not both.")
         _check_card(given.get("ModelCard"))
         arguments = {ours: given.get(theirs) for theirs, ours in CREATED.items()}
-        group = str(given.get("ModelPackageGroupName") or "").rpartition("/")[2]
+        group = _own_group(request, str(given.get("ModelPackageGroupName") or ""))
         if group:
             arguments["model_package_group_name"] = group
             arguments["model_approval_status"] = given.get("ModelApprovalStatus") or PENDING
         arguments["certify_for_marketplace"] = bool(given.get("CertifyForMarketplace"))
+        asked = (request.caller.account, request.region, str(given.get("ClientToken")))
         with self._lock:
+            if given.get("ClientToken") and asked in self._answered:
+                return {"ModelPackageArn": self._answered[asked]}
             if group and group not in backend(request).model_package_groups:
                 raise invalid(f"Model Package Group {_group_arn(request, group)} does not exist.")
-            arn = backend(request).create_model_package(**arguments)
-            backend(request).model_packages[arn].kept = {name: given[name] for name in KEPT if given.get(name)}
+            if given.get("ModelPackageName") in backend(request).model_package_name_mapping and not group:
+                raise invalid(f"Model Package already exists: {given['ModelPackageName']}")
+            arn = self._answered[asked] = backend(request).create_model_package(**arguments)
+            package = backend(request).model_packages[arn]
+            package.kept = {name: given[name] for name in KEPT if given.get(name)}
+            self._changed(request, package)
         return {"ModelPackageArn": arn}
 
     def _update_package(self, request: Request) -> object:
         given = request.parameters()
+        validation.check(given, request.operation_model.input_shape)
         for name in NOT_UPDATED:
             if given.get(name):
                 raise invalid(f"The embedded AWS does not implement an update of a model package's {name}.")
@@ -129,7 +163,24 @@ class Registry:
                 if given.get(name) is not None:
                     getattr(package, method)(given[name])
             package.modifications_done()
+            if given.get("ModelApprovalStatus") is not None:
+                self._changed(request, package)
         return {"ModelPackageArn": package.arn}
+
+    def _changed(self, request: Request, package: Any) -> None:
+        """Says what a model package is now: after it was made, and whenever its approval was set, even to the same."""
+        described = package.gen_response_object()
+        detail = {name: described[name] for name in OF_EVENT if described.get(name) is not None}
+        self._ground.emit(
+            Event(
+                request.caller.account,
+                request.region,
+                "aws.sagemaker",
+                "SageMaker Model Package State Change",
+                json.loads(json.dumps(detail, default=_as_text)),
+                (package.arn,),
+            )
+        )
 
     def _describe_package(self, request: Request) -> object:
         package = _package(request, str(request.parameters().get("ModelPackageName")))
@@ -137,6 +188,11 @@ class Registry:
         if not described.get("CustomerMetadataProperties"):
             described.pop("CustomerMetadataProperties", None)
         return described
+
+    def policy_of(self, account: str, region: str, group: str) -> str | None:
+        """The policy of an account's model package group; None if it has none."""
+        with self._lock:
+            return self._policies[account, region].get(group)
 
     def _policies_of(self, request: Request) -> dict[str, str]:
         return self._policies[request.caller.account, request.region]
@@ -162,12 +218,29 @@ class Registry:
         del self._policies_of(request)[self._with_policy(request)]
         return {}
 
+    def _delete_group(self, request: Request) -> object:
+        name = str(request.parameters().get("ModelPackageGroupName")).rpartition("/")[2]
+        with self._lock:
+            _existing_group(request, name)
+            if any(p.model_package_group_name == name for p in backend(request).model_packages.values()):
+                raise AwsError(
+                    "ConflictException", f"Model Package Group {_group_arn(request, name)} still has model packages."
+                )
+            del backend(request).model_package_groups[name]
+            self._policies_of(request).pop(name, None)
+        return {}
+
     def _with_policy(self, request: Request) -> str:
         name = str(request.parameters().get("ModelPackageGroupName"))
         _existing_group(request, name)
         if name not in self._policies_of(request):
             raise invalid(f"Cannot find resource policy for: {_group_arn(request, name)}")
         return name
+
+
+def _as_text(moment: datetime) -> str:
+    """A time as events have it."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def invalid(message: str) -> AwsError:
@@ -189,6 +262,14 @@ def _check_card(card: dict[str, Any] | None) -> None:
 
 def _group_arn(request: Request, name: str) -> str:
     return f"arn:{request.partition}:sagemaker:{request.region}:{request.caller.account}:model-package-group/{name}"
+
+
+def _own_group(request: Request, name: str) -> str:
+    """The name of a group that is given by its name or its ARN; empty if none is given."""
+    group = name.rpartition("/")[2]
+    if name.startswith("arn:") and name != _group_arn(request, group):
+        raise invalid(f"The embedded AWS does not implement model packages in a group of another account: {name}")
+    return group
 
 
 def _existing_group(request: Request, name: str) -> None:

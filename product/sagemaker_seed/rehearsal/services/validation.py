@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from ..wire import AwsError
 
-UNICODE_CLASS = re.compile(r"\\p\{([LZN])\}")
+UNICODE_CLASS = re.compile(r"\\p\{([LMNPSZ])\}")
 # A private-use character stands for each category that a pattern may ask about.
-PLACEHOLDERS = {"L": "\ue000", "Z": "\ue001", "N": "\ue002"}
+PLACEHOLDERS = {"L": "\ue000", "Z": "\ue001", "N": "\ue002", "M": "\ue003", "P": "\ue004", "S": "\ue005"}
+# Some of AWS's patterns end so, which means nothing in any dialect.
+MISWRITTEN = re.compile(r"\$\{\d+,\d+\}$")
 
 
 def check(parameters: dict[str, Any], shape: Any) -> None:
@@ -90,17 +93,31 @@ def _boolean(value: Any, _: Any, path: str) -> Iterator[str]:
         yield _broken(value, path, "Member must be a boolean")
 
 
+def _number(value: Any, _: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        yield _broken(value, path, "Member must be a number")
+
+
+def _moment(value: Any, _: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, datetime | int | float):
+        yield _broken(value, path, "Member must be a timestamp")
+
+
 def _scalar(value: Any, shape: Any, path: str) -> Iterator[str]:
     raise NotImplementedError(f"no check for a {shape.type_name} ({path})")
 
 
 CHECKS: dict[str, Callable[[Any, Any, str], Iterator[str]]] = {
     "boolean": _boolean,
+    "double": _number,
+    "float": _number,
     "integer": _integer,
     "list": _list,
+    "long": _integer,
     "map": _map,
     "string": _string,
     "structure": _structure,
+    "timestamp": _moment,
 }
 
 
@@ -125,12 +142,14 @@ def _broken(value: Any, path: str, constraint: str) -> str:
 @cache
 def _compiled(pattern: str) -> Callable[[str], bool]:
     r"""A test of a whole string; ``\p{L}`` and the like, which Python's ``re`` lacks, go through placeholders."""
+    pattern = MISWRITTEN.sub("", pattern)
     expression = re.compile(UNICODE_CLASS.sub(lambda m: PLACEHOLDERS[m[1]], pattern))
-    if not UNICODE_CLASS.search(pattern):
+    classes = frozenset(UNICODE_CLASS.findall(pattern))
+    if not classes:
         return lambda text: expression.fullmatch(text) is not None
-    return lambda text: expression.fullmatch("".join(map(_placeheld, text))) is not None
+    return lambda text: expression.fullmatch("".join(_placeheld(c, classes) for c in text)) is not None
 
 
-def _placeheld(character: str) -> str:
-    category = unicodedata.category(character)
-    return character if category == "Co" else PLACEHOLDERS.get(category[0], character)
+def _placeheld(character: str, classes: frozenset[str]) -> str:
+    category = unicodedata.category(character)[0]
+    return PLACEHOLDERS[category] if category in classes else character
