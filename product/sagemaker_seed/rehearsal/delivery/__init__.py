@@ -1,0 +1,1 @@
+"""What CodePipeline does: a declaration is checked, its executions move from stage to stage, and their actions act."""
