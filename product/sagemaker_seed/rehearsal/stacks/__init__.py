@@ -1,0 +1,1 @@
+"""CloudFormation's stacks: templates evaluated, and their resources made through the services' own APIs."""
