@@ -1,24 +1,24 @@
-"""Service Catalog's administrator API: portfolios, products, versions, constraints, principals. Provisions nothing.
+"""Service Catalog: portfolios, products, versions, constraints, principals, and products as end users see them.
 
 Every operation is a function of the store of the caller's account and region, the request, and its parameters, to a
-dict in the shape of the operation's output; ``OPERATIONS`` at the end is all that there is. What is not in that table
-is refused by name.
+dict in the shape of the operation's output; ``OPERATIONS`` at the end, and what ``servicecatalog_launch`` adds to it,
+is all that there is. The rest is refused by name.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from ..ground import Ground
 from ..wire import AwsError, Request
 from . import sts, template, validation
-from .policy import like
 from .service import Operation, Service
+from .servicecatalog_launch import Launches
+from .servicecatalog_paths import page, portfolios_for, tag_list
 from .servicecatalog_store import (
     Constraint,
     Portfolio,
@@ -37,7 +37,8 @@ Parameters = dict[str, Any]
 Answer = dict[str, Any]
 Act = Callable[[Store, Request, Parameters], Answer]
 
-PAGE_SIZE = 20
+# What makes a repeated request the same one.
+TOKENS = ("IdempotencyToken", "ProvisionToken", "TerminateToken", "UpdateToken")
 PRODUCT_DETAILS = ("Description", "Distributor", "SupportDescription", "SupportEmail", "SupportUrl")
 ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::(?P<account>\d{12}):role/(?P<path>[\w+=,.@/-]+)")
 PRINCIPAL_FORMS = {
@@ -55,8 +56,9 @@ ONE_EACH = {"LAUNCH", "STACKSET", "RESOURCE_UPDATE"}
 EXCLUDES = {"LAUNCH": "STACKSET", "STACKSET": "LAUNCH"}
 
 
-def service() -> Service:
+def service(ground: Ground) -> Service:
     """Service Catalog, with a store of its own for each account and region."""
+    launches = Launches(ground)
     stores: dict[tuple[str, str], Store] = {}
     stores_lock = threading.Lock()
 
@@ -77,14 +79,14 @@ def service() -> Service:
 
     return Service(
         name="servicecatalog",
-        operations={name: operation(act) for name, act in OPERATIONS.items()},
+        operations={name: operation(act) for name, act in {**OPERATIONS, **launches.acts}.items()},
         complete=True,
     )
 
 
 def _once(store: Store, request: Request, parameters: Parameters, act: Act) -> Answer:
     """Acts, unless a request with this idempotency token was answered before: then that answer again, and no act."""
-    token = parameters.pop("IdempotencyToken", None)
+    token = next((parameters.pop(name) for name in TOKENS if name in parameters), None)
     if token is None:
         return act(store, request, parameters)
     key = (request.operation, token)
@@ -96,25 +98,6 @@ def _once(store: Store, request: Request, parameters: Parameters, act: Act) -> A
     answer = act(store, request, parameters)
     store.answered[key] = (parameters, answer)
     return answer
-
-
-def _page(items: Sequence[Any], key: str, p: Parameters) -> Answer:
-    """The part of ``items`` that the request's page token and page size ask for."""
-    start = 0
-    if token := p.get("PageToken"):
-        try:
-            start = int(base64.b64decode(token, validate=True))
-        except (binascii.Error, ValueError):
-            raise invalid(f"Page token {token!r} is not one that was given out.") from None
-    end = start + (p.get("PageSize") or PAGE_SIZE)
-    answer: Answer = {key: items[start:end]}
-    if end < len(items):
-        answer["NextPageToken"] = base64.b64encode(str(end).encode()).decode()
-    return answer
-
-
-def _tag_list(tags: dict[str, str]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 # --- portfolios
@@ -132,7 +115,7 @@ def _portfolio(portfolio: Portfolio) -> Answer:
 
 
 def _portfolio_and_tags(portfolio: Portfolio) -> Answer:
-    return {"PortfolioDetail": _portfolio(portfolio), "Tags": _tag_list(portfolio.tags)}
+    return {"PortfolioDetail": _portfolio(portfolio), "Tags": tag_list(portfolio.tags)}
 
 
 def _create_portfolio(store: Store, _: Request, p: Parameters) -> Answer:
@@ -156,7 +139,7 @@ def _describe_portfolio(store: Store, _: Request, p: Parameters) -> Answer:
 
 
 def _list_portfolios(store: Store, _: Request, p: Parameters) -> Answer:
-    return _page([_portfolio(portfolio) for portfolio in store.portfolios.values()], "PortfolioDetails", p)
+    return page([_portfolio(portfolio) for portfolio in store.portfolios.values()], "PortfolioDetails", p)
 
 
 def _update_portfolio(store: Store, _: Request, p: Parameters) -> Answer:
@@ -229,7 +212,7 @@ def _create_product(store: Store, request: Request, p: Parameters) -> Answer:
     return {
         "ProductViewDetail": _product(product) | {"Status": "CREATED"},
         "ProvisioningArtifactDetail": _version(version),
-        "Tags": _tag_list(product.tags),
+        "Tags": tag_list(product.tags),
     }
 
 
@@ -247,7 +230,7 @@ def _describe_product_as_admin(store: Store, _: Request, p: Parameters) -> Answe
             {"Id": v.id, "Name": v.name, "Description": v.description, "CreatedTime": v.created}
             for v in product.versions.values()
         ],
-        "Tags": _tag_list(product.tags),
+        "Tags": tag_list(product.tags),
         "TagOptions": [],
         "Budgets": [],
     }
@@ -269,14 +252,49 @@ SORTED_BY: dict[str, Callable[[Product], Any]] = {
 }
 
 
+def _filtered(products: list[Product], p: Parameters) -> list[Product]:
+    """Those that pass every filter of a search, in the order that it asks for."""
+    for name, texts in p.get("Filters", {}).items():
+        products = [q for q in products if any(FILTERS[name](q, text) for text in texts)]
+    if "SortBy" in p:
+        products.sort(key=SORTED_BY[p["SortBy"]], reverse=p.get("SortOrder") == "DESCENDING")
+    return products
+
+
 def _search_products_as_admin(store: Store, _: Request, p: Parameters) -> Answer:
     portfolio = store.portfolio(p["PortfolioId"]) if "PortfolioId" in p else None
-    found = [q for q in store.products.values() if portfolio is None or q.id in portfolio.products]
-    for name, texts in p.get("Filters", {}).items():
-        found = [q for q in found if any(FILTERS[name](q, text) for text in texts)]
-    if "SortBy" in p:
-        found.sort(key=SORTED_BY[p["SortBy"]], reverse=p.get("SortOrder") == "DESCENDING")
-    return _page([_product(product) for product in found], "ProductViewDetails", p)
+    found = _filtered([q for q in store.products.values() if portfolio is None or q.id in portfolio.products], p)
+    return page([_product(product) for product in found], "ProductViewDetails", p)
+
+
+def _describe_product(store: Store, request: Request, p: Parameters) -> Answer:
+    """A product as an end user sees it: with its active versions, and the ways to launch it."""
+    product = store.product_by(p.get("Id"), p.get("Name"))
+    portfolios = portfolios_for(store, product, request)
+    if not portfolios:
+        raise AwsError("ResourceNotFoundException", f"Product {product.id} not found.")
+    return {
+        "ProductViewSummary": _product(product)["ProductViewSummary"],
+        "ProvisioningArtifacts": [
+            {
+                "Id": v.id,
+                "Name": v.name,
+                "Description": v.description,
+                "CreatedTime": v.created,
+                "Guidance": v.guidance,
+            }
+            for v in product.versions.values()
+            if v.active
+        ],
+        "LaunchPaths": [{"Id": portfolio.products[product.id], "Name": portfolio.name} for portfolio in portfolios],
+        "Budgets": [],
+    }
+
+
+def _search_products(store: Store, request: Request, p: Parameters) -> Answer:
+    found = _filtered([q for q in store.products.values() if portfolios_for(store, q, request)], p)
+    summaries = [_product(product)["ProductViewSummary"] for product in found]
+    return page(summaries, "ProductViewSummaries", p) | {"ProductViewAggregations": {}}
 
 
 def _update_product(store: Store, _: Request, p: Parameters) -> Answer:
@@ -290,7 +308,7 @@ def _update_product(store: Store, _: Request, p: Parameters) -> Answer:
     product.tags = merged_tags(product.tags, p.get("AddTags", ()), p.get("RemoveTags", ()), "tags of a product")
     product.name, product.owner = name, owner
     product.details |= {detail: p[detail] for detail in PRODUCT_DETAILS if detail in p}
-    return {"ProductViewDetail": _product(product), "Tags": _tag_list(product.tags)}
+    return {"ProductViewDetail": _product(product), "Tags": tag_list(product.tags)}
 
 
 def _delete_product(store: Store, _: Request, p: Parameters) -> Answer:
@@ -468,7 +486,7 @@ def _in_portfolio(portfolio: Portfolio, product: Product) -> None:
 
 def _list_portfolios_for_product(store: Store, _: Request, p: Parameters) -> Answer:
     portfolios = store.portfolios_of(store.product(p["ProductId"]).id)
-    return _page([_portfolio(portfolio) for portfolio in portfolios], "PortfolioDetails", p)
+    return page([_portfolio(portfolio) for portfolio in portfolios], "PortfolioDetails", p)
 
 
 def _associate_principal(store: Store, _: Request, p: Parameters) -> Answer:
@@ -498,7 +516,7 @@ def _disassociate_principal(store: Store, _: Request, p: Parameters) -> Answer:
 
 def _list_principals(store: Store, _: Request, p: Parameters) -> Answer:
     principals = store.portfolio(p["PortfolioId"]).principals
-    return _page([{"PrincipalARN": arn, "PrincipalType": kind} for arn, kind in principals], "Principals", p)
+    return page([{"PrincipalARN": arn, "PrincipalType": kind} for arn, kind in principals], "Principals", p)
 
 
 def _list_launch_paths(store: Store, request: Request, p: Parameters) -> Answer:
@@ -511,20 +529,11 @@ def _list_launch_paths(store: Store, request: Request, p: Parameters) -> Answer:
             "ConstraintSummaries": [
                 {"Type": c.type, "Description": c.description} for c in store.constraints_on(portfolio.id, product.id)
             ],
-            "Tags": _tag_list(portfolio.tags | product.tags),
+            "Tags": tag_list(portfolio.tags | product.tags),
         }
-        for portfolio in store.portfolios_of(product.id)
-        if any(_stands_for(arn, kind, request) for arn, kind in portfolio.principals)
+        for portfolio in portfolios_for(store, product, request)
     ]
-    return _page(paths, "LaunchPathSummaries", p)
-
-
-def _stands_for(arn: str, kind: str, request: Request) -> bool:
-    """Whether a portfolio's principal is the caller. An account's own credentials stand for all of its principals."""
-    caller = request.caller
-    if kind == "IAM_PATTERN":
-        return caller.is_account or like(arn, caller.arn.replace(f"::{caller.account}:", ":::", 1))
-    return f"::{caller.account}:" in arn if caller.is_account else arn == caller.arn
+    return page(paths, "LaunchPathSummaries", p)
 
 
 # --- constraints
@@ -610,7 +619,7 @@ def _describe_constraint(store: Store, _: Request, p: Parameters) -> Answer:
 
 def _list_constraints(store: Store, _: Request, p: Parameters) -> Answer:
     constraints = store.constraints_on(store.portfolio(p["PortfolioId"]).id, p.get("ProductId"))
-    return _page([_constraint(constraint) for constraint in constraints], "ConstraintDetails", p)
+    return page([_constraint(constraint) for constraint in constraints], "ConstraintDetails", p)
 
 
 def _update_constraint(store: Store, _: Request, p: Parameters) -> Answer:
@@ -639,6 +648,7 @@ OPERATIONS: dict[str, Act] = {
     "DeleteProvisioningArtifact": _delete_version,
     "DescribeConstraint": _describe_constraint,
     "DescribePortfolio": _describe_portfolio,
+    "DescribeProduct": _describe_product,
     "DescribeProductAsAdmin": _describe_product_as_admin,
     "DescribeProvisioningArtifact": _describe_version,
     "DescribeProvisioningParameters": _describe_provisioning_parameters,
@@ -650,6 +660,7 @@ OPERATIONS: dict[str, Act] = {
     "ListPortfoliosForProduct": _list_portfolios_for_product,
     "ListPrincipalsForPortfolio": _list_principals,
     "ListProvisioningArtifacts": _list_versions,
+    "SearchProducts": _search_products,
     "SearchProductsAsAdmin": _search_products_as_admin,
     "UpdateConstraint": _update_constraint,
     "UpdatePortfolio": _update_portfolio,

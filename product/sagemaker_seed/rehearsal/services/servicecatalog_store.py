@@ -26,6 +26,7 @@ LIMITS = {
     "constraints of a product in a portfolio": 100,
     "principals of a portfolio": 100,
     "principal patterns of a portfolio": 10,
+    "tags of a provisioned product": 50,
 }
 
 Named = TypeVar("Named")
