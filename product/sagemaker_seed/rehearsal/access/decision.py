@@ -1,0 +1,58 @@
+"""Puts what a caller's policies say together with what the resource's policy says, as IAM does. Asks for neither.
+
+Within an account either is enough; across accounts it takes both; of a KMS key the key's own policy has to let the
+account in before anybody's policies count. https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
+from __future__ import annotations
+
+from ..services.policy import NOTHING, Asked, Verdict
+from ..wire import AwsError, Request
+from .identity import Identity, not_evaluated
+
+# How each protocol says that a caller may not: code and HTTP status.
+CODES = {
+    "json": ("AccessDeniedException", 400),
+    "rest-json": ("AccessDeniedException", 403),
+    "query": ("AccessDenied", 403),
+    "rest-xml": ("AccessDenied", 403),
+    "ec2": ("UnauthorizedOperation", 403),
+}
+CODES_OF_SERVICE = {"sns": ("AuthorizationError", 403)}
+
+
+def refusal(
+    identity: Identity, asked: Asked, *, own: bool, resource: Verdict = NOTHING, through_resource: bool = False
+) -> str:
+    """Why the request is refused, in AWS's words; empty if it is allowed, and then what allowed it is noted.
+
+    Args:
+        identity: the caller's policies.
+        asked: the request.
+        own: whether the resource belongs to the caller's account.
+        resource: what the resource's policy says.
+        through_resource: whether the resource's policy must let the account in even within it, as a KMS key's does.
+    """
+    opinion = identity.says(asked)
+    if opinion.denied:
+        return opinion.reason
+    if resource.denied:
+        return f"with an explicit deny in a resource-based policy{not_evaluated(resource.unknown)}"
+    if own and resource.direct and not opinion.bounded:
+        return ""
+    if not resource.allowed and (through_resource or not own):
+        return f"because no resource-based policy allows the {asked.action} action{not_evaluated(resource.unknown)}"
+    if opinion.allowed:
+        identity.grants.note(asked.arn, opinion.granted_by, asked.action)
+    return opinion.reason
+
+
+def denied(request: Request, what: str) -> AwsError:
+    """The service's own error for a caller who may not, with this message."""
+    code, status = CODES_OF_SERVICE.get(request.service, CODES[request.protocol])
+    return AwsError(code, what, status)
+
+
+def message(shown: str, action: str, resource: str, reason: str) -> str:
+    """AWS's sentence for a refusal."""
+    return f"User: {shown} is not authorized to perform: {action} on resource: {resource} {reason}".rstrip()
