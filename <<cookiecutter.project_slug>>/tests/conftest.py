@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,6 +68,12 @@ def training_environment() -> dict[str, str]:
 Stub = Callable[[str], tuple[Any, Stubber]]
 
 
+@functools.cache
+def _client(service: str) -> Any:
+    """Return the one client of a service: to make one takes longer than most tests."""
+    return boto3.client(service, region_name="eu-west-1")  # type: ignore[call-overload]
+
+
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     """Return a function that makes a client and its stubber, which also checks every request against the API.
@@ -76,7 +83,7 @@ def stub() -> Iterator[Stub]:
     made: list[Stubber] = []
 
     def make(service: str = "sagemaker") -> tuple[Any, Stubber]:
-        client = boto3.client(service, region_name="eu-west-1")  # type: ignore[call-overload]
+        client = _client(service)
         stubber = Stubber(client)
         stubber.activate()
         made.append(stubber)
@@ -84,6 +91,7 @@ def stub() -> Iterator[Stub]:
 
     yield make
     for stubber in made:
+        stubber.deactivate()
         stubber.assert_no_pending_responses()
 
 

@@ -166,7 +166,11 @@ def _production(uri: str, scratch: Path, model: Model, paths: list[Path]) -> Mea
     for what, ours, theirs in (
         ("kind of prediction", model.table.prediction, other.table.prediction),
         ("target", model.table.target, other.table.target),
-        ("classes", ", ".join(model.table.classes), ", ".join(other.table.classes)),
+        (
+            f"set of classes in column {model.table.target!r}",
+            ", ".join(model.table.classes),
+            ", ".join(other.table.classes),
+        ),
     ):
         if ours != theirs:
             raise DataError(
