@@ -5,6 +5,8 @@ READY := .venv/.ready
 CAN_REHEARSE := .venv/.can-rehearse
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 export UV_PYTHON_DOWNLOADS := never
+# Every job and endpoint of a rehearsal is a new process: it should not compile what it imports.
+export UV_COMPILE_BYTECODE := 1
 unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help

@@ -159,12 +159,12 @@ def test_a_moto_without_a_patched_name_is_refused_by_name(monkeypatch: pytest.Mo
 
     moto_overlay.check("5.2.5")
     monkeypatch.delattr(FakeBucket, "get_permission")
-    monkeypatch.setitem(moto_overlay.RELIED_ON, "moto.cloudformation.parsing", ("get_model_map", "no_such_name"))
+    monkeypatch.setitem(moto_overlay.RELIED_ON, "moto.s3.utils", ("compute_checksum", "no_such_name"))
     with pytest.raises(moto_overlay.MotoMismatch) as refusal:
         moto_overlay.check("5.2.5")
     assert "moto.s3.models.FakeBucket.get_permission" in str(refusal.value)
-    assert "moto.cloudformation.parsing.no_such_name" in str(refusal.value)
-    assert "get_model_map" not in str(refusal.value)
+    assert "moto.s3.utils.no_such_name" in str(refusal.value)
+    assert "compute_checksum" not in str(refusal.value)
 
 
 def test_a_crash_at_the_start_shows_the_last_lines_of_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

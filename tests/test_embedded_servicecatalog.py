@@ -84,7 +84,8 @@ class Catalog:
         return str(made["PortfolioDetail"]["Id"])
 
     def role(self, name: str = "launch") -> str:
-        trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+        statement = {"Effect": "Allow", "Principal": {"AWS": self.account}, "Action": "sts:AssumeRole"}
+        trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         made = self.aws.client("iam", self.account).create_role(RoleName=name, AssumeRolePolicyDocument=trust)
         return str(made["Role"]["Arn"])
 

@@ -376,7 +376,13 @@ def test_tags_and_launch_role_of_the_product_are_repaired(account: Account, seed
     published = run(account, seed)
     servicecatalog = account.client("servicecatalog")
     servicecatalog.update_product(Id=published["product_id"], RemoveTags=["sagemaker:studio-visibility"])
-    role = account.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "servicecatalog.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = account.client("iam").create_role(RoleName="other", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
     steps = run(account, seed, launch_role_arn=role)["steps"]
     assert [step["write"] for step in steps] == ["tag the product", "change the launch role of the product"]
     prove(account.clients(), published)

@@ -63,22 +63,52 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     rehearse = command(
-        "rehearse", _rehearse, "Render, bundle and publish against the embedded AWS, and prove the result."
+        "rehearse", _rehearse, "Walk the whole road, from the template to a tested production endpoint, without AWS."
     )
-    rehearse.add_argument(
+    _rehearse_options(rehearse)
+    return parser
+
+
+def _rehearse_options(rehearse: argparse.ArgumentParser) -> None:
+    what = rehearse.add_argument_group("what to rehearse")
+    what.add_argument(
         "seed", nargs="?", type=Path, metavar="SEED", help="a rendered seed repository (default: render one)"
     )
-    rehearse.add_argument(
+    what.add_argument(
         "--answer",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         help="an answer to render with (default: the template's own)",
     )
-    rehearse.add_argument(
+    what.add_argument("--product", type=Path, metavar="FILE", help="somebody else's product template, with --seed")
+    what.add_argument("--seed", dest="archive", type=Path, metavar="ZIP", help="the seed code of --product")
+    what.add_argument(
+        "--account-template",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="deploy this in the stages' accounts in place of target-account.yaml",
+    )
+    what.add_argument(
+        "--parameter", action="append", default=[], metavar="KEY=VALUE", help="a parameter to launch with"
+    )
+    how = rehearse.add_argument_group("how far and how")
+    how.add_argument("--until", metavar="STEP", help="stop after this step")
+    how.add_argument(
+        "--after",
+        action="store_true",
+        help="go on after the first deployment: again, a better model, a rejection, two commits that break something",
+    )
+    how.add_argument("--fail-at", metavar="STEP", help="make this step fail, to see what a failure looks like")
+    how.add_argument("--strict", action="store_true", help="roles may do only what their policies allow")
+    how.add_argument("--keep", action="store_true", help="leave the embedded AWS running until Ctrl-C")
+    where = rehearse.add_argument_group("where to write")
+    where.add_argument(
         "-o", "--output", type=Path, default=Path("build"), help="folder to render into (default: build)"
     )
-    return parser
+    where.add_argument("--page", type=Path, help="the page about it (default: OUTPUT/rehearsal.html)")
 
 
 def _bundle(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -119,9 +149,25 @@ def _publish_with(clients: Clients, seed: Seed, options: argparse.Namespace, con
 
 
 def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from .rehearsal import road
+    from .rehearsal.road.journey import Options
+    from .rehearsal.road.keeping import keep
+    from .rehearsal.road.walk import walk
 
-    return road.walk(options.seed, options.answer, options.output, console)
+    asked = Options(
+        seed=options.seed,
+        answers=options.answer,
+        output=options.output,
+        until=options.until,
+        after=options.after,
+        fail_at=options.fail_at,
+        product=options.product,
+        archive=options.archive,
+        account_templates=options.account_template,
+        parameters=options.parameter,
+        strict=options.strict,
+        page=options.page or options.output / "rehearsal.html",
+    )
+    return walk(asked, console, keep=keep if options.keep else None)
 
 
 def publish_to(where: str, project: Path) -> None:

@@ -24,24 +24,50 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
-from .embedded import JOURNAL_PATH, Call
+from .embedded import FAULTS_PATH, GRANTS_PATH, JOURNAL_PATH, Call
+from .faults import Faults
 from .ground import Ground
-from .services import cloudformation, pretence, s3, sagemaker, servicecatalog, sts
+from .services import (
+    autoscaling,
+    cloudformation,
+    codebuild,
+    codecommit,
+    codepipeline,
+    events,
+    iam,
+    kms,
+    logs,
+    organizations,
+    s3,
+    sagemaker,
+    servicecatalog,
+    sts,
+)
 from .services.service import Service
 from .wire import AwsError, Request, Response, not_implemented
 
+# git shows its credentials only when it is asked for them: asking is no call of anybody's.
+UNIDENTIFIED = Response(401, [("WWW-Authenticate", 'Basic realm="An access key id of the embedded AWS"')], b"")
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 def own_services(ground: Ground) -> dict[str, Service]:
     """What is ours, by botocore's name of the service; with state of its own for each server."""
     services = [
-        cloudformation.service(),
+        autoscaling.service(ground),
+        cloudformation.service(ground),
+        codebuild.service(ground),
+        codecommit.service(ground),
+        codepipeline.service(ground),
+        events.service(ground),
+        iam.service(),
+        kms.service(),
+        logs.service(),
+        organizations.service(),
         s3.service(),
-        sagemaker.service(ground),
-        servicecatalog.service(),
+        *sagemaker.services(ground),
+        servicecatalog.service(ground),
         sts.service(),
-        *pretence.services(),
     ]
     return {service.name: service for service in services}
 
@@ -55,6 +81,12 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._journal: list[Call] = []
         self._journal_lock = threading.Lock()
+        self._pages: dict[str, Callable[[], object]] = {
+            JOURNAL_PATH: self._calls,
+            GRANTS_PATH: ground.gate.grants.listed,
+            **ground.pages,
+        }
+        self._faults = Faults()
 
     def close(self) -> None:
         """Ends what the services have running outside this process."""
@@ -62,20 +94,25 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one HTTP request."""
-        response = self._journal_page() if environ["PATH_INFO"] == JOURNAL_PATH else self._aws(environ)
+        page = self._pages.get(environ["PATH_INFO"])
+        if environ["PATH_INFO"] == FAULTS_PATH:
+            response = _json_page(self._faults.add(_body(environ)))
+        else:
+            response = self._aws(environ) if page is None else _json_page(page())
         headers = [(k, v) for k, v in response.headers if k.lower() != "content-length" or not response.body]
         if response.body:
             headers.append(("Content-Length", str(len(response.body))))
         start_response(f"{response.status} ", headers)
         return [response.body]
 
-    def _journal_page(self) -> Response:
+    def _calls(self) -> object:
         with self._journal_lock:
-            calls = [asdict(call) for call in self._journal]
-        return Response(200, [("Content-Type", "application/json")], json.dumps(calls).encode())
+            return [asdict(call) for call in self._journal]
 
     def _aws(self, environ: dict[str, Any]) -> Response:
         request = _whole(environ)
+        if request.git is not None and request.git.git_service and not request.access_key:
+            return UNIDENTIFIED
         account = ""
         try:
             account = request.caller.account
@@ -96,6 +133,8 @@ class Application:
         return response
 
     def _answered(self, request: Request, environ: dict[str, Any]) -> Response:
+        self._ground.gate.check(request)
+        self._faults.meet(request)
         service = self._services.get(request.service)
         if service is None:
             return self._by_moto(request, environ)
@@ -124,6 +163,11 @@ class Application:
         return response
 
 
+def _json_page(content: object) -> Response:
+    """A page of the embedded AWS's own."""
+    return Response(200, [("Content-Type", "application/json")], json.dumps(content).encode())
+
+
 def _is_nobodys(request: Request, response: Response) -> bool:
     """Whether moto had no handler: its web framework's page for people, or an empty 404 where a protocol has none."""
     if response.status == 404 and not response.body:
@@ -131,13 +175,16 @@ def _is_nobodys(request: Request, response: Response) -> bool:
     return response.status >= 400 and response.body[:100].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
-def _whole(environ: dict[str, Any]) -> Request:
-    """The request with its body read: it can be looked at and passed on, and no lock waits for a slow sender."""
+def _body(environ: dict[str, Any]) -> bytes:
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH")
     if environ.pop("HTTP_TRANSFER_ENCODING", "") == "chunked":
-        body = stream.read()
-    else:
-        body = stream.read(int(length)) if length else b""
+        return bytes(stream.read())
+    return bytes(stream.read(int(length))) if length else b""
+
+
+def _whole(environ: dict[str, Any]) -> Request:
+    """The request with its body read: it can be looked at and passed on, and no lock waits for a slow sender."""
+    body = _body(environ)
     environ["CONTENT_LENGTH"] = str(len(body))
     environ["wsgi.input"] = io.BytesIO(body)
     request = Request(environ, body)

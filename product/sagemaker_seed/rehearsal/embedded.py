@@ -34,6 +34,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from ..errors import SeedError
+from .repositories import address
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -41,14 +42,44 @@ if TYPE_CHECKING:
 ACCOUNT = "111111111111"
 EXPIRED_KEY = "EXPIRED"
 JOURNAL_PATH = "/_embedded/calls"
+GRANTS_PATH = "/_embedded/grants"
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 LOG_LINES = 15
 LOCAL_HOSTS = "127.0.0.1,localhost"
+FAULTS_PATH = "/_embedded/faults"
+DELIVERIES_PATH = "/_embedded/deliveries"
 
 
 class EmbeddedAwsError(SeedError):
     """The embedded AWS could not be started, or is not there any more."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event that one target of a rule was to get.
+
+    Attributes:
+        account: twelve digits, the rule's.
+        region: the rule's.
+        rule: name of the rule.
+        target: ARN of the target.
+        event: id of the event.
+        detail_type: what kind of event, such as ``CodeCommit Repository State Change``.
+        input: what the target was given, as text.
+        status: ``delivered`` or ``failed``.
+        reason: why it failed; empty when it did not.
+    """
+
+    account: str
+    region: str
+    rule: str
+    target: str
+    event: str
+    detail_type: str
+    input: str
+    status: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +101,32 @@ class Call:
     writes: bool
 
 
+@dataclass(frozen=True)
+class Grant:
+    """One statement of a policy that has let somebody do something.
+
+    Attributes:
+        account: twelve digits of whoever was let.
+        principal: the ARN of the role or user.
+        policy: the name of an inline policy, the ARN of a managed one.
+        statement: its ``Sid``, or its number, counted from 1.
+        actions: action -> how often.
+    """
+
+    account: str
+    principal: str
+    policy: str
+    statement: str
+    actions: dict[str, int]
+
+
 class EmbeddedAws:
     """An AWS of one's own, alive for the length of a ``with`` block.
 
     Args:
         region: the region of clients and environments that name none.
         log: file that the child's log is appended to; without one the log is kept only to explain a failed start.
+        strict: whether what roles and users do must be allowed by policies; the root of an account may do everything.
 
     Attributes:
         url: ``http://127.0.0.1:PORT`` while it runs, else empty.
@@ -85,8 +136,9 @@ class EmbeddedAws:
         EmbeddedAwsError: on entering, if the child does not answer within ``START_SECONDS``; the message says why.
     """
 
-    def __init__(self, *, region: str, log: Path | None = None) -> None:
+    def __init__(self, *, region: str, log: Path | None = None, strict: bool = False) -> None:
         self.region = region
+        self._strict = strict
         self.url = ""
         self.pid = 0
         self._log = log
@@ -104,7 +156,10 @@ class EmbeddedAws:
             log = undo.enter_context(self._open_log())
             start = log.seek(0, os.SEEK_END)
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", f"{__package__}.server", "--parent", str(os.getpid())],
+                [
+                    *(sys.executable, "-P", "-m", f"{__package__}.server", "--parent", str(os.getpid())),
+                    *(["--strict"] if self._strict else []),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -131,6 +186,9 @@ class EmbeddedAws:
         It can only add: a caller whose own environment may hold ``AWS_PROFILE`` or a session token uses
         :meth:`child_environment`, which also takes away.
         """
+        return {**self._aws_settings(account), **address.client_settings(self._running_url(), os.environ)}
+
+    def _aws_settings(self, account: str) -> dict[str, str]:
         no_proxy = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), LOCAL_HOSTS]))
         return {
             "AWS_ENDPOINT_URL": self._running_url(),
@@ -147,7 +205,10 @@ class EmbeddedAws:
 
     def child_environment(self, base: Mapping[str, str], account: str = ACCOUNT) -> dict[str, str]:
         """``base`` without any of its AWS settings, and with those of :meth:`environment`, for a child process."""
-        return {k: v for k, v in base.items() if not k.startswith(("AWS_", "BOTO"))} | self.environment(account)
+        return {k: v for k, v in base.items() if not k.startswith(("AWS_", "BOTO"))} | {
+            **self._aws_settings(account),
+            **address.client_settings(self._running_url(), base),
+        }
 
     def client(
         self, service: str, account: str = ACCOUNT, region: str | None = None, *, config: Config | None = None
@@ -175,18 +236,33 @@ class EmbeddedAws:
                 config=Config(proxies={}).merge(config or Config()),
             )
 
+    def deliveries(self) -> list[Delivery]:
+        """Every event that a rule passed on to a target, or failed to, oldest first."""
+        return [Delivery(**entry) for entry in self._page(DELIVERIES_PATH)]
+
     def calls(self) -> list[Call]:
         """Every AWS call answered so far, oldest first."""
+        return [Call(**entry) for entry in self._page(JOURNAL_PATH)]
+
+    def grants(self) -> list[Grant]:
+        """Every policy statement that has let a role or a user do something so far; none where it is not strict."""
+        return [Grant(**entry) for entry in self._page(GRANTS_PATH)]
+
+    def fail(self, service: str, operation: str, account: str) -> None:
+        """Has the next call of an operation in an account refused, whoever makes it."""
+        self._page(FAULTS_PATH, {"service": service, "operation": operation, "account": account})
+
+    def _page(self, path: str, body: object = None) -> Any:
         host, _, port = self._running_url().removeprefix("http://").partition(":")
         connection = http.client.HTTPConnection(host, int(port), timeout=10)
         try:
-            connection.request("GET", JOURNAL_PATH)
+            connection.request(*(("GET", path) if body is None else ("POST", path, json.dumps(body))))
             entries = json.loads(connection.getresponse().read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise EmbeddedAwsError(f"The embedded AWS at {self.url} does not answer any more: {error}") from error
         finally:
             connection.close()
-        return [Call(**entry) for entry in entries]
+        return entries
 
     def _running_url(self) -> str:
         if not self.url:

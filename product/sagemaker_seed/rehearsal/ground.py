@@ -13,10 +13,14 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .jobs.workshop import Workshop
+from .repositories import address
 from .wire import Request
+
+if TYPE_CHECKING:
+    from .access.gate import Gate
 
 # Of credentials the embedded AWS looks at the key id alone.
 SECRET = "embedded"  # noqa: S105
@@ -66,6 +70,18 @@ class Ground:
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._subscribers: list[Callable[[Event], None]] = []
+        # Path -> what a page of the embedded AWS's own shows, as JSON; services add theirs when they are made.
+        self.pages: dict[str, Callable[[], object]] = {}
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Decides who may do what."""
+        from .access.gate import Gate
+
+        def client(service: str, account: str, region: str) -> Any:
+            return self.client(service, self.root(account), region)
+
+        return Gate(strict=self.strict, client=client)
 
     def close(self) -> None:
         """Ends every child process."""
@@ -81,20 +97,21 @@ class Ground:
         token = None if caller.is_account else request.http.headers.get("X-Amz-Security-Token", "embedded")
         return Actor(caller.account, caller.arn, request.access_key, token)
 
-    def role(self, arn: str, service: str, session: str) -> Actor:
+    def role(self, arn: str, service: str, session: str, source: str = "") -> Actor:
         """A role, assumed by a service.
 
         Args:
             arn: the role's.
             service: the service's principal, such as ``codebuild.amazonaws.com``.
             session: the name of the session, which shows in ARNs of what it does.
+            source: the ARN of the resource that the service acts for, which the role's trust policy may ask about.
 
         Raises:
             AwsError: ``AccessDenied``, there is no such role, or it does not trust the service.
         """
         from .services.sts import assumed_by_service
 
-        return assumed_by_service(arn, service, session)
+        return assumed_by_service(arn, service, session, source)
 
     def role_of(self, actor: Actor, arn: str, region: str, session: str) -> Actor:
         """A role, assumed by ``actor`` through STS.
@@ -144,6 +161,7 @@ class Ground:
             "AWS_EC2_METADATA_DISABLED": "true",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
+            **address.client_settings(self.url, {}),
         }
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> None:

@@ -10,13 +10,12 @@ import base64
 import re
 from collections.abc import Callable
 from importlib import import_module, metadata
-from pathlib import Path
 from typing import Any
 
 # module -> names that the embedded AWS calls or replaces
 RELIED_ON = {
-    "moto.backends": ("list_of_moto_modules",),
-    "moto.cloudformation.parsing": ("get_model_map", "NULL_MODELS"),
+    "moto.applicationautoscaling.models": ("applicationautoscaling_backends",),
+    "moto.backends": ("get_backend", "list_of_moto_modules"),
     "moto.core.exceptions": ("ServiceException",),
     "moto.core.model": ("OperationModel", "ServiceModel"),
     "moto.core.parse": ("PROTOCOL_PARSERS",),
@@ -24,13 +23,38 @@ RELIED_ON = {
     "moto.core.routing": ("get_service_router",),
     "moto.core.serialize": ("XFormedAttributePicker", "get_serializer_class"),
     "moto.core.utils": ("get_service_model",),
+    "moto.events.models": (
+        "EventPattern._does_item_match_named_filter",
+        "EventPattern.dump",
+        "UNDEFINED",
+        "events_backends",
+    ),
     "moto.iam.access_control": ("PermissionResult.PERMITTED",),
-    "moto.iam.models": ("iam_backends", "IAMBackend.get_role_by_arn"),
+    "moto.iam.exceptions": ("MalformedPolicyDocument",),
+    "moto.iam.models": (
+        "AWSManagedPolicy.from_data",
+        "IAMBackend.attach_role_policy",
+        "IAMBackend.create_role",
+        "IAMBackend.get_groups_for_user",
+        "IAMBackend.get_role_by_arn",
+        "IAMBackend.get_roles",
+        "iam_backends",
+    ),
+    "moto.iam.policy_validation": ("IAMTrustPolicyDocumentValidator",),
+    "moto.kms.models": ("KmsBackend.get_key_id_from_alias", "kms_backends"),
+    "moto.logs.models": ("logs_backends",),
     "moto.moto_server.werkzeug_app": (
         "BackendRequest",
         "DomainDispatcherApplication",
         "MotoRequestHandler",
         "create_backend_app",
+    ),
+    "moto.organizations.models": (
+        "FakeAccount",
+        "FakeDelegatedAdministrator.supported_service",
+        "FakeServiceAccess.trusted_service",
+        "OrganizationsBackend.attach_policy",
+        "organizations_backends",
     ),
     "moto.s3.models": (
         "FakeBucket.get_permission",
@@ -38,12 +62,13 @@ RELIED_ON = {
         "s3_backends",
         "s3_backends.bucket_accounts",
     ),
+    "moto.s3.notifications": ("_detail_type", "_send_event_bridge_message"),
     "moto.s3.responses": ("S3Response._get_checksum", "S3Response.setup_class"),
     "moto.s3.utils": ("compute_checksum",),
+    "moto.sagemaker.models": ("sagemaker_backends", "SageMakerModelBackend._get_resource_from_arn"),
+    "moto.sts.models": ("STSBackend.get_assumed_role_from_access_key", "sts_backends"),
     "moto.utilities.utils": ("get_partition",),
 }
-# Takes a second to import, and the first stack will: until then it is enough to see that the names are in its file.
-LOOKED_UP_ONLY = {"moto.cloudformation.parsing"}
 CHECKSUM_HEADER = re.compile(r"x-amz-checksum-(sha1|sha256|crc32|crc32c|crc64nvme)", re.IGNORECASE)
 TRAILER = re.compile(rb"x-amz-checksum-(\w+):(\S+)")
 # Without an optional library, moto computes these as if they were CRC32: their values are taken as given.
@@ -75,8 +100,6 @@ def _remedy(version: str) -> str:
 
 
 def _has(module: str, name: str) -> bool:
-    if module in LOOKED_UP_ONLY:
-        return _source_defines(module, name)
     try:
         value: Any = import_module(module)
         for part in name.split("."):
@@ -86,20 +109,15 @@ def _has(module: str, name: str) -> bool:
     return True
 
 
-def _source_defines(module: str, name: str) -> bool:
-    """Whether a module's file defines ``name`` at its top level; nothing is imported but moto itself."""
-    import moto
-
-    path = Path(moto.__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
-    return path.is_file() and bool(re.search(rf"^(def {name}\(|{name}\b.*=)", path.read_text(), re.MULTILINE))
-
-
 def apply() -> None:
     """Puts the replacements below in their places in moto."""
+    from moto.organizations.models import FakeDelegatedAdministrator, FakeServiceAccess
     from moto.s3.models import FakeBucket
     from moto.s3.responses import S3Response
 
     replacements: tuple[tuple[Any, str, Any], ...] = (
+        # moto knows of six services that can have a delegated administrator, and lacks that of StackSets.
+        (FakeDelegatedAdministrator, "supported_service", staticmethod(FakeServiceAccess.trusted_service)),
         (FakeBucket, "get_permission", _already_decided),
         (S3Response, "_get_checksum", _checksum),
     )

@@ -23,7 +23,9 @@ def main() -> int:
     """Runs the server; returns only on a failed start (exit code 1, the reason on standard error)."""
     parser = argparse.ArgumentParser(description="The embedded AWS's own process; started by EmbeddedAws.")
     parser.add_argument("--parent", type=int, required=True, help="process id whose end is also ours")
-    parent = parser.parse_args().parent
+    parser.add_argument("--strict", action="store_true", help="what roles and users do must be allowed by policies")
+    arguments = parser.parse_args()
+    parent = arguments.parent
     endings: list[Callable[[], None]] = []
     _end_with(parent, endings)
 
@@ -47,7 +49,7 @@ def main() -> int:
     from .dispatch import Application, serve
     from .ground import Ground
 
-    application = Application(Ground(f"http://127.0.0.1:{port}"))
+    application = Application(Ground(f"http://127.0.0.1:{port}", strict=arguments.strict))
     endings.append(application.close)
     server = serve(application, listener)
     announce.write(json.dumps({"port": port}) + "\n")

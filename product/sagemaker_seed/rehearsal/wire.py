@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from botocore.exceptions import UnknownServiceError
@@ -27,6 +27,10 @@ from moto.utilities.utils import get_partition
 from werkzeug.exceptions import HTTPException
 
 from .embedded import EXPIRED_KEY
+from .repositories import address
+
+if TYPE_CHECKING:
+    from .access.identity import Identity
 
 # Signing names that are not the service's own name in botocore, or that several services share: the first that knows
 # the request.
@@ -44,8 +48,8 @@ SERVICES_OF_SIGNING_NAME = {
     "states": ("stepfunctions",),
 }
 READ_VERBS = re.compile(
-    r"(AssumeRole|BatchGet|BatchDescribe|Check|Decode|Describe|Detect|Download|Estimate|Filter|Get|Head|List|Lookup|Preview|Query|"
-    r"Scan|Search|Select|Simulate|Test|Validate|Verify)(?![a-z])"
+    r"(AssumeRole|BatchGet|BatchDescribe|Check|Decode|Describe|Detect|Download|Estimate|Filter|Get|GitPull|Head|List|Lookup|"
+    r"Preview|Query|Scan|Search|Select|Simulate|Test|UploadArchive|Validate|Verify)(?![a-z])"
 )
 READ_METHODS = {"GET", "HEAD", "OPTIONS"}
 CREDENTIAL = re.compile(r"Credential=(?P<key>[^/,\s]+)/\d+/(?P<region>[^/]*)/(?P<service>[^/]+)/aws4_request")
@@ -102,10 +106,18 @@ def not_implemented(service: str, operation: str, why: str = "") -> AwsError:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who calls: twelve digits, and the ARN of the role, user or account root. Both empty for an unsigned request."""
+    """Who calls: twelve digits, and the ARN of the role, user or account root. Both empty for an unsigned request.
+
+    Attributes:
+        session: the ARN of the role's session, where policies are judged.
+        identity: what the caller's own policies say; None where they are not asked: of an account's root, and where
+            the embedded AWS is not strict.
+    """
 
     account: str
     arn: str
+    session: str = ""
+    identity: Identity | None = field(default=None, compare=False)
 
     @property
     def is_account(self) -> bool:
@@ -128,12 +140,19 @@ class Request:
     def __init__(self, environ: dict[str, Any], body: bytes) -> None:
         self.http = BackendRequest(environ)
         self.body = body
+        self.git = address.parse(self.http.method, self.http.path, self.http.args)
         self._credential = self._find_credential()
+        if self.signing_name != "codecommit":
+            self.git = None
 
     def _find_credential(self) -> dict[str, str]:
         """Access key id, region and signing name; an empty dict for an unsigned request."""
         authorization = self.http.headers.get("Authorization", "")
         query = self.http.args
+        if self.git is not None and self.git.git_service:
+            given = self.http.authorization
+            name = (given.username or "") if given is not None and given.type == "basic" else ""
+            return {"key": name.partition("%")[0], "region": self.git.region, "service": "codecommit"}
         if found := CREDENTIAL.search(authorization) or CREDENTIAL.search(
             f"Credential={query.get('X-Amz-Credential', '')}"
         ):
@@ -167,6 +186,8 @@ class Request:
     @cached_property
     def _matched(self) -> tuple[str, str, dict[str, Any]]:
         """Service, operation and the parameters in the path."""
+        if self.git is not None:
+            return "codecommit", self.git.action, {"repositoryName": self.git.repository}
         services = SERVICES_OF_SIGNING_NAME.get(self.signing_name, (self.signing_name,))
         if target := self.http.headers.get("X-Amz-Target"):
             return services[0], target.rpartition(".")[2], {}
@@ -258,6 +279,8 @@ class Request:
         Raises:
             AwsError: the body is not what the protocol says it is.
         """
+        if self.git is not None:
+            return dict(self.path_parameters)
         if self.protocol == "json":
             _check_json_object(self.body)
         parser = PROTOCOL_PARSERS[self.protocol](self.operation_model, map_type=dict)
@@ -277,7 +300,14 @@ class Request:
         return {} if parsed is None else dict(parsed)
 
     def answer(self, result: object) -> Response:
-        """``result``, a dict in the shape of the operation's output or an :class:`AwsError`, as the service writes."""
+        """``result``, a dict in the shape of the operation's output or an :class:`AwsError`, as the service writes.
+
+        A :class:`Response` is passed on as it is.
+        """
+        if isinstance(result, Response):
+            return result
+        if isinstance(result, AwsError) and self.git is not None and self.git.git_service:
+            return _for_git(result)
         try:
             serializer = get_serializer_class(self.service, self.protocol)
             writer: Any = serializer(self.operation_model, value_picker=XFormedAttributePicker())
@@ -290,6 +320,12 @@ class Request:
         if self.protocol == "json":  # moto writes "text" for services that prefer CBOR
             headers["Content-Type"] = "application/x-amz-json-1.1"
         return Response(int(status), list(headers.items()), b"" if self.http.method == "HEAD" else body)
+
+
+def _for_git(error: AwsError) -> Response:
+    """An error as git shows it to whoever runs it: plain text."""
+    status = 404 if error.code == "RepositoryDoesNotExistException" else error.status if error.status >= 500 else 403
+    return Response(status, [("Content-Type", "text/plain; charset=utf-8")], f"{error.message}\n".encode())
 
 
 def _check_json_object(body: bytes) -> None:

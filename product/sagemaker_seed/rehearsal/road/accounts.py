@@ -1,0 +1,150 @@
+"""The accounts of a rehearsal: an organization with a unit and an account for each stage, and the templates in them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...errors import BadInput, SeedError
+from ...publish.release import read_template
+from ...resources import product_template
+from . import stacks
+from .journey import Journey
+
+STAGES = {"staging": "Staging", "production": "Production"}
+STUDIO_ROLE = "service-role/studio-execution-role"
+# What Studio makes when projects are enabled in a domain: one role that all services of older project templates share.
+SHARED_ROLE = "service-role/AmazonSageMakerServiceCatalogProductsUseRole"
+SHARED_BY = ("cloudformation", "codebuild", "codepipeline", "events", "lambda", "sagemaker")
+# What somebody in Studio does in the rehearsal. The launch itself is the launch role's.
+STUDIO_ACTIONS = {
+    "Launch": (
+        "sagemaker:CreateProject",
+        "sagemaker:DescribeProject",
+        "servicecatalog:DescribeProduct",
+        "servicecatalog:DescribeRecord",
+        "servicecatalog:ListLaunchPaths",
+        "servicecatalog:ProvisionProduct",
+    ),
+    "Code": ("codecommit:GetRepository", "codecommit:ListRepositories", "codecommit:GitPull", "codecommit:GitPush"),
+    "Models": (
+        "sagemaker:DescribeModelPackage",
+        "sagemaker:ListModelPackageGroups",
+        "sagemaker:ListModelPackages",
+        "sagemaker:UpdateModelPackage",
+    ),
+    "Pipelines": (
+        "codepipeline:GetPipelineState",
+        "codepipeline:ListActionExecutions",
+        "codepipeline:ListPipelineExecutions",
+        "codepipeline:PutApprovalResult",
+        "codebuild:BatchGetBuilds",
+        "logs:GetLogEvents",
+        "cloudformation:DescribeStackEvents",
+        "cloudformation:DescribeStacks",
+        "cloudformation:ListStackResources",
+    ),
+}
+
+
+def make(journey: Journey) -> None:
+    """Makes the organization, its units and accounts, and deploys in each account the template that belongs there."""
+    organizations = journey.client("organizations")
+    organizations.create_organization(FeatureSet="ALL")
+    organizations.enable_aws_service_access(ServicePrincipal="member.org.stacksets.cloudformation.amazonaws.com")
+    root = organizations.list_roots()["Roots"][0]["Id"]
+    for stage, title in STAGES.items():
+        unit = organizations.create_organizational_unit(ParentId=root, Name=title)["OrganizationalUnit"]["Id"]
+        account = _new_account(organizations, title)
+        organizations.move_account(AccountId=account, SourceParentId=root, DestinationParentId=unit)
+        journey.units[stage], journey.accounts[stage] = unit, account
+    journey.studio_role = _studio(journey)
+    journey.say(f"{'data science':<13} {journey.accounts['data-science']}  the organization's management account")
+    for stage in STAGES:
+        journey.say(f"{stage:<13} {journey.accounts[stage]}  in {journey.units[stage]}")
+
+
+def _new_account(organizations: Any, title: str) -> str:
+    asked = organizations.create_account(Email=f"{title.lower()}@example.com", AccountName=title)["CreateAccountStatus"]
+    while asked["State"] == "IN_PROGRESS":
+        time.sleep(stacks.POLL_SECONDS)
+        asked = organizations.describe_create_account_status(CreateAccountRequestId=asked["Id"])["CreateAccountStatus"]
+    if asked["State"] != "SUCCEEDED":
+        raise SeedError(f"the account {title} could not be made: {asked.get('FailureReason')}")
+    return str(asked["AccountId"])
+
+
+def _studio(journey: Journey) -> str:
+    """The execution role of a Studio domain, which its users act as; in it, what the rehearsal does as a person."""
+    account = journey.accounts["data-science"]
+    people = {"Service": "sagemaker.amazonaws.com", "AWS": account}
+    statements = [
+        {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        for sid, actions in STUDIO_ACTIONS.items()
+    ]
+    # Its policy is AWS's to know, and wide: that of a template which relies on it is not what is rehearsed.
+    everything = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+    services = {"Service": [f"{name}.amazonaws.com" for name in SHARED_BY]}
+    _role(journey.client("iam"), SHARED_ROLE, services, everything)
+    return _role(journey.client("iam"), STUDIO_ROLE, people, statements)
+
+
+def _role(iam: Any, name: str, trusted: dict[str, Any], statements: list[dict[str, Any]]) -> str:
+    path, _, last = name.rpartition("/")
+    trust = _policy([{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}])
+    role = iam.create_role(Path=f"/{path}/", RoleName=last, AssumeRolePolicyDocument=trust)
+    iam.put_role_policy(RoleName=last, PolicyName="rehearsal", PolicyDocument=_policy(statements))
+    return str(role["Role"]["Arn"])
+
+
+def _policy(statements: list[dict[str, Any]]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def deploy_templates(journey: Journey) -> None:
+    """Deploys what the accounts need before the first launch: our templates, or in the stages somebody else's."""
+    given = journey.options.account_templates
+    everywhere = [product_template("data-science-account.yaml"), product_template("catalog.yaml")]
+    for template in everywhere:
+        _deploy(journey, "data-science", template)
+    for stage in STAGES:
+        for template in given or [product_template("target-account.yaml")]:
+            _deploy(journey, stage, template)
+
+
+def _deploy(journey: Journey, account: str, template: Path) -> None:
+    known = {**known_parameters(journey), "PrincipalArn1": journey.studio_role}
+    declared = read_template(template.read_text(), template.name).get("Parameters", {})
+    parameters = {name: known[name] for name in declared if name in known}
+    name = f"sagemaker-seed-{template.stem}"
+    stacks.deploy(journey.client("cloudformation", account), name, template, parameters, journey.doing)
+    made = stacks.resources(journey.client("cloudformation", account), name)
+    journey.say(f"{account:<13} {template.name}: {len(made)} resources")
+
+
+def known_parameters(journey: Journey) -> dict[str, str]:
+    """What the rehearsal can fill in, by the names that templates for SageMaker projects have for it."""
+    accounts, units = journey.accounts, journey.units
+    return {
+        "DataScienceAccountId": accounts["data-science"],
+        "AccountStagingId": accounts["staging"],
+        "AccountProdId": accounts["production"],
+        "OrganizationalUnitStagingId": units["staging"],
+        "OrganizationalUnitProdId": units["production"],
+        **given(journey.options.parameters),
+    }
+
+
+def given(words: Sequence[str]) -> dict[str, str]:
+    """The launch parameters of ``key=value`` words.
+
+    Raises:
+        BadInput: a word is none; all such words are named.
+    """
+    bad = [f"--parameter {word!r}: must be KEY=VALUE" for word in words if "=" not in word]
+    if bad:
+        raise BadInput(*bad)
+    return dict(word.split("=", 1) for word in words)

@@ -1,0 +1,164 @@
+"""What comes after the first deployment: again, better, rejected, and two commits that break something.
+
+Each step changes one thing, as a person would, and looks at what both stages serve then.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+
+from ...errors import SeedError
+from . import accounts, models
+from .following import confirm, explain
+from .journey import Journey
+
+SETTINGS = "training/settings.json"
+EXPECTATIONS = "test/payloads/{prediction}/expectations.json"
+TEMPLATE = "cfn-sm-endpoint-template.yml"
+RESOURCES = re.compile(r"^Resources:\s*$", re.MULTILINE)
+# A model that cannot be made, because nobody has its role.
+BROKEN = """Resources:
+  BrokenOnPurpose:
+    Type: AWS::SageMaker::Model
+    Properties:
+      ExecutionRoleArn: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/nobody
+      PrimaryContainer:
+        Image: !Sub ${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/nothing:1
+"""
+# For an approval that changes nothing there may be no event, and so nothing to wait for.
+NO_EVENT_SECONDS = 1.0
+
+
+def again(journey: Journey) -> None:
+    """The same model approved again changes nothing."""
+    before = _serving(journey)
+    journey.follower.mark()
+    models.decide(journey.as_person("sagemaker"), journey.package, models.APPROVED)
+    time.sleep(NO_EVENT_SECONDS)
+    confirm(journey, expect=0)
+    _expect(journey, before, "approving the same model again")
+    journey.say("nothing changed: the same endpoint configurations in both stages")
+
+
+def better(journey: Journey) -> None:
+    """A second model, trained by a commit and approved, replaces the first in both stages."""
+    text = _file(journey, SETTINGS)
+    settings = json.loads(text)
+    rounds = settings["hyperparameters"]["num_round"]
+    settings["hyperparameters"]["num_round"] = rounds + 10
+    journey.follower.mark()
+    journey.clone.commit("Train for longer", {SETTINGS: json.dumps(settings, indent=2) + "\n"})
+    confirm(journey, expect=len(journey.follower.pipelines))
+    journey.first, journey.package = journey.package, models.newest_pending(journey.as_person("sagemaker"))
+    journey.say(f"registered {models.short(journey.package)}")
+    models.decide(journey.as_person("sagemaker"), journey.package, models.APPROVED)
+    confirm(journey)
+    _expect_package(journey, journey.package)
+
+
+def rejected(journey: Journey) -> None:
+    """A rejected model gives way to the one that was approved before it, in production too."""
+    models.decide(journey.as_person("sagemaker"), journey.package, models.REJECTED)
+    confirm(journey)
+    _expect_package(journey, journey.first)
+
+
+def broken_test(journey: Journey) -> None:
+    """A commit that breaks the test stops at staging, with what the test says; production is not touched."""
+    before = _serving(journey)["production"]
+    name, text = _expectations(journey)
+    expectations = json.loads(text)
+    payload = next(p for p in expectations["payloads"] if p.get("expected"))
+    payload["expected"][0] = _other(payload["expected"][0], expectations.get("classes", []))
+    journey.clone.commit("Expect something else", {name: json.dumps(expectations, indent=2) + "\n"})
+    _fails(journey, "CodeBuild")
+    if _serving(journey)["production"] != before:
+        raise SeedError("a commit whose test failed in staging changed production")
+    journey.clone.commit("Expect what was right", {name: text})
+    confirm(journey, expect=len(journey.follower.pipelines))
+    journey.say("production was not touched; the commit was taken back")
+
+
+def broken_template(journey: Journey) -> None:
+    """A commit that breaks the endpoint template is rolled back, and both stages go on serving."""
+    before = _serving(journey)
+    text = _file(journey, TEMPLATE)
+    if not RESOURCES.search(text):
+        raise SeedError(f"{TEMPLATE} has no line `Resources:` to break it at")
+    journey.clone.commit("Break the endpoint", {TEMPLATE: RESOURCES.sub(lambda _: BROKEN.rstrip(), text, count=1)})
+    _fails(journey, "CloudFormation")
+    _expect(journey, before, "a template that was rolled back")
+    journey.clone.commit("Mend the endpoint", {TEMPLATE: text})
+    confirm(journey, expect=len(journey.follower.pipelines))
+    journey.say("rolled back: both stages served all the time; the commit was taken back")
+
+
+AFTER: dict[str, Callable[[Journey], None]] = {
+    "again": again,
+    "better": better,
+    "rejected": rejected,
+    "broken-test": broken_test,
+    "broken-template": broken_template,
+}
+
+
+def _file(journey: Journey, name: str) -> str:
+    path = journey.clone.folder / name
+    if not path.is_file():
+        raise SeedError(f"the seed has no {name}, which this step changes; rehearse it with --until production")
+    return path.read_text()
+
+
+def _expectations(journey: Journey) -> tuple[str, str]:
+    name = EXPECTATIONS.format(prediction=json.loads(_file(journey, "seed.json"))["answers"]["prediction"])
+    return name, _file(journey, name)
+
+
+def _other(expected: dict[str, object], classes: list[str]) -> dict[str, object]:
+    """An expectation that the model cannot meet."""
+    if "label" in expected:
+        return {**expected, "label": next(name for name in classes if name != expected["label"])}
+    return {**expected, "value": float(str(expected["value"])) + 1000}
+
+
+def _fails(journey: Journey, provider: str) -> None:
+    """Follows a commit to the failure in staging that it must end with."""
+    done = journey.follower.follow(journey.say, journey.doing, expect=len(journey.follower.pipelines))
+    journey.runs += done
+    journey.follower.mark()
+    failed = [(run, run.failed) for run in done if run.failed]
+    if [action.provider for _, action in failed if action] != [provider]:
+        said = ", ".join(f"{run.pipeline}: {run.status}" for run in done)
+        raise SeedError(f"the broken commit should have failed in {provider} and nowhere else; it ended with {said}")
+    explain(journey, failed[0][0])
+
+
+def _serving(journey: Journey) -> dict[str, list[str]]:
+    """By stage, the configurations of the endpoints in service there."""
+    found = {}
+    for stage in accounts.STAGES:
+        sagemaker = journey.client("sagemaker", stage)
+        names = [endpoint["EndpointName"] for endpoint in sagemaker.list_endpoints()["Endpoints"]]
+        described = [sagemaker.describe_endpoint(EndpointName=name) for name in names]
+        found[stage] = [f"{d['EndpointName']} {d['EndpointConfigName']} {d['EndpointStatus']}" for d in described]
+    return found
+
+
+def _expect(journey: Journey, before: dict[str, list[str]], what: str) -> None:
+    now = _serving(journey)
+    changed = [stage for stage in before if now[stage] != before[stage]]
+    if changed:
+        raise SeedError(f"{what} changed {', '.join(changed)}: {before[changed[0]]} became {now[changed[0]]}")
+
+
+def _expect_package(journey: Journey, package: str) -> None:
+    for stage in accounts.STAGES:
+        sagemaker = journey.client("sagemaker", stage)
+        for endpoint in sagemaker.list_endpoints()["Endpoints"]:
+            found = models.served(sagemaker, endpoint["EndpointName"])
+            if found != package:
+                raise SeedError(f"{stage} serves {models.short(found)}, expected {models.short(package)}")
+            journey.say(f"{stage:<13} {endpoint['EndpointName']} serves {models.short(package)}")

@@ -1,0 +1,55 @@
+"""What a build said: its phases and its log. Starts none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TAIL = 25
+
+
+def describe(codebuild: Any, logs: Any, build: str) -> dict[str, Any]:
+    """A build for the record: project, status, seconds, phases, and its whole log.
+
+    Args:
+        build: its id, ``project:uuid``.
+    """
+    found = codebuild.batch_get_builds(ids=[build])["builds"]
+    if not found:
+        return {"id": build, "status": "unknown", "phases": [], "log": []}
+    made = found[0]
+    return {
+        "id": build,
+        "project": made["projectName"],
+        "status": made["buildStatus"],
+        "seconds": round(sum(phase.get("durationInSeconds", 0) for phase in made.get("phases", ())), 1),
+        "phases": [
+            {
+                "name": phase["phaseType"],
+                "status": phase.get("phaseStatus", ""),
+                "said": " ".join(c["message"] for c in phase.get("contexts", ()) if c.get("message")),
+            }
+            for phase in made.get("phases", ())
+        ],
+        "log": _log(logs, made.get("logs", {})),
+    }
+
+
+def _log(logs: Any, where: dict[str, Any]) -> list[str]:
+    if not where.get("groupName") or not where.get("streamName"):
+        return []
+    lines: list[str] = []
+    token: dict[str, str] = {}
+    while True:
+        page = logs.get_log_events(
+            logGroupName=where["groupName"], logStreamName=where["streamName"], startFromHead=True, **token
+        )
+        lines += [event["message"].rstrip("\n") for event in page["events"]]
+        if not page["events"] or token.get("nextToken") == page["nextForwardToken"]:
+            return lines
+        token = {"nextToken": page["nextForwardToken"]}
+
+
+def failure(described: dict[str, Any]) -> list[str]:
+    """The end of a failed build's log, and the command that failed."""
+    said = [phase["said"] for phase in described["phases"] if phase["status"] == "FAILED" and phase["said"]]
+    return [*described["log"][-TAIL:], *said]

@@ -1,0 +1,219 @@
+"""Collects what a rehearsal leaves to look at, before the embedded AWS is gone: one JSON document. Judges nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import zipfile
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import builds, models, runs
+from .journey import Journey
+
+RESULTS = "test-results.json"
+EVALUATION = "evaluation.json"
+CURVE = "training-curve.json"
+
+
+def result(journey: Journey) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    steps = [
+        {"name": s.name, "seconds": round((s.ended or journey.seconds) - s.began, 3), "lines": s.lines}
+        for s in journey.steps
+    ]
+    mine: dict[str, Any] = {}
+    if journey.bundle is not None:
+        mine = {"seed": str(journey.folder), "bundle": str(journey.bundle), "digest": journey.packed.digest}
+    return {**mine, "seconds": round(journey.seconds, 3), "steps": steps, **journey.result}
+
+
+def model_lines(journey: Journey) -> list[str]:
+    """What is known of how good the model is, a line or none."""
+    found = _model(journey, journey.package)
+    metrics = found.get("metrics", {})
+    shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float))
+    return [shown] if shown else []
+
+
+def collect(journey: Journey) -> None:
+    """Puts into the journey's result all that a person may want to see; what is not there is left out.
+
+    What cannot be read is named under ``missing`` rather than kept from view: the rehearsal may have failed half-way.
+    """
+    parts = {
+        "project": _project,
+        "resources": _resources,
+        "runs": _runs,
+        "builds": _builds,
+        "tests": _tests,
+        "models": _models,
+    }
+    journey.result |= {
+        "accounts": journey.accounts,
+        "region": journey.region,
+        "endpoints": journey.endpoints,
+        "missing": {},
+    }
+    for name, part in parts.items():
+        try:
+            journey.result[name] = part(journey)
+        except (ClientError, BotoCoreError) as error:
+            journey.result["missing"][name] = str(error)
+
+
+def _project(journey: Journey) -> dict[str, Any]:
+    project = getattr(journey, "project", None)
+    return {} if project is None else {"name": project.name, "id": project.id, "stack": project.stack}
+
+
+def _resources(journey: Journey) -> dict[str, list[dict[str, Any]]]:
+    """Every resource of every stack, by account."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for account in journey.accounts:
+        client = journey.client("cloudformation", account)
+        found[account] = []
+        for page in client.get_paginator("describe_stacks").paginate():
+            for stack in page["Stacks"]:
+                pages = client.get_paginator("list_stack_resources").paginate(StackName=stack["StackName"])
+                found[account] += [
+                    {
+                        "stack": stack["StackName"],
+                        "stack_status": stack["StackStatus"],
+                        "id": resource["LogicalResourceId"],
+                        "type": resource["ResourceType"],
+                        "physical_id": resource.get("PhysicalResourceId", ""),
+                        "status": resource["ResourceStatus"],
+                    }
+                    for resources in pages
+                    for resource in resources["StackResourceSummaries"]
+                ]
+    return found
+
+
+def _runs(journey: Journey) -> list[dict[str, Any]]:
+    """Every execution, with when its actions began and ended, in seconds from the start of the rehearsal."""
+    follower = getattr(journey, "follower", None)
+    if follower is None:
+        return []
+    return [
+        {
+            "pipeline": runs.short(run.pipeline),
+            "id": run.id,
+            "status": run.status,
+            "trigger": run.trigger,
+            "actions": [
+                {
+                    "stage": action.stage,
+                    "name": action.name,
+                    "provider": action.provider,
+                    "status": action.status,
+                    "began": round(action.began.timestamp() - journey.clock, 3),
+                    "ended": round(action.ended.timestamp() - journey.clock, 3),
+                    "external": action.external,
+                    "said": action.said,
+                }
+                for action in run.actions
+            ],
+        }
+        for run in follower.everything()
+    ]
+
+
+def _builds(journey: Journey) -> list[dict[str, Any]]:
+    codebuild, logs = journey.client("codebuild"), journey.client("logs")
+    ids = [
+        action["external"]
+        for run in journey.result.get("runs", ())
+        for action in run["actions"]
+        if action["provider"] == "CodeBuild" and action["external"]
+    ]
+    return [builds.describe(codebuild, logs, build) for build in ids]
+
+
+def _tests(journey: Journey) -> list[dict[str, Any]]:
+    """The results that builds left as artifacts, wherever they are; the newest last."""
+    if getattr(journey, "project", None) is None:
+        return []
+    s3, found = journey.client("s3"), []
+    for bucket in journey.project.of_type("AWS::S3::Bucket"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        objects = [thing for page in pages for thing in page.get("Contents", ())]
+        for thing in sorted(objects, key=lambda thing: thing["LastModified"]):
+            content = (
+                s3.get_object(Bucket=bucket, Key=thing["Key"])["Body"].read() if thing["Size"] < 5_000_000 else b""
+            )
+            if content.startswith(b"PK"):
+                found += _results_in(content)
+    return found
+
+
+def _results_in(archive: bytes) -> list[dict[str, Any]]:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        names = [name for name in opened.namelist() if name.rpartition("/")[2] == RESULTS]
+        return [json.loads(opened.read(name)) for name in names]
+
+
+def _models(journey: Journey) -> list[dict[str, Any]]:
+    sagemaker = journey.client("sagemaker")
+    return [_model(journey, package["ModelPackageArn"]) for package in models.packages(sagemaker)]
+
+
+def _model(journey: Journey, package: str) -> dict[str, Any]:
+    """A model package with what its metrics and the files beside them say."""
+    described = journey.client("sagemaker").describe_model_package(ModelPackageName=package)
+    statistics = described.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
+    data = described["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", "")
+    beside = f"{statistics.rpartition('/')[0]}/{EVALUATION}" if statistics else ""
+    evaluation = _json(journey, beside)
+    return {
+        "package": models.short(package),
+        "approval": described["ModelApprovalStatus"],
+        "metrics": evaluation.get("metrics") or _values(_json(journey, statistics)),
+        "evaluation": evaluation,
+        "curve": _curve(journey, f"{data.rpartition('/')[0]}/output.tar.gz" if data else ""),
+    }
+
+
+def _values(quality: dict[str, Any]) -> dict[str, Any]:
+    """The figures of SageMaker's own form of model quality."""
+    return {
+        name: said["value"]
+        for group in quality.values()
+        if isinstance(group, dict)
+        for name, said in group.items()
+        if isinstance(said, dict) and isinstance(said.get("value"), int | float)
+    }
+
+
+def _read(journey: Journey, uri: str) -> bytes | None:
+    if not uri:
+        return None
+    parts = urlsplit(uri)
+    try:
+        answer = journey.client("s3").get_object(Bucket=parts.netloc, Key=parts.path.lstrip("/"))
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"NoSuchKey", "NoSuchBucket"}:
+            return None
+        raise
+    return bytes(answer["Body"].read())
+
+
+def _json(journey: Journey, uri: str) -> dict[str, Any]:
+    content = _read(journey, uri)
+    loaded = json.loads(content) if content else {}
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def _curve(journey: Journey, uri: str) -> dict[str, Any]:
+    content = _read(journey, uri)
+    if content is None:
+        return {}
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        for member in tar.getmembers():
+            if member.name.rpartition("/")[2] == CURVE and (file := tar.extractfile(member)):
+                return dict(json.load(file))
+    return {}

@@ -1,0 +1,258 @@
+"""Walks the road step by step: the table of steps, what each does, and what is left at the end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from ... import bundle as bundles
+from ...answers import read_seed
+from ...console import Console
+from ...errors import BadInput, SeedError
+from ...publish.flow import publish as publish_with
+from ..embedded import EmbeddedAws
+from ..page.write import write as write_page
+from ..proof import prove as proof_of
+from ..publishing import bucket_of, clients_of
+from ..rendering import render as render_seed
+from . import accounts, evidence, foreign, models, repository, runs
+from . import launch as launching
+from .after import AFTER
+from .faults import FAULTS
+from .following import confirm, explain, follow_to_approval
+from .journey import Journey, Options, Product
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step: its name, what it does, and whose product it is for (None: anybody's; else whether it is ours)."""
+
+    name: str
+    act: Callable[[Journey], None]
+    ours: bool | None = None
+
+
+def _render(journey: Journey) -> None:
+    options = journey.options
+    journey.folder = options.seed or render_seed(options.answers, options.output)
+    journey.seed = read_seed(journey.folder)
+    journey.say(str(journey.folder))
+
+
+def _bundle(journey: Journey) -> None:
+    journey.packed = bundles.pack(journey.folder)
+    name = bundles.file_name(journey.seed.slug, journey.packed)
+    journey.bundle = bundles.write(journey.packed, journey.folder / "dist" / name)
+    journey.say(f"{journey.bundle}: {len(journey.packed.files)} files, {journey.packed.size:,} bytes")
+
+
+def _accounts(journey: Journey) -> None:
+    accounts.make(journey)
+    accounts.deploy_templates(journey)
+
+
+def _publish(journey: Journey) -> None:
+    clients, console = clients_of(journey.aws), journey.console
+    before = len(journey.aws.calls())
+    done = publish_with(clients, journey.seed, console, bucket=bucket_of(journey.seed))
+    between = len(journey.aws.calls())
+    journey.product = Product(
+        done["project"], done["product_id"], done["version_id"], done["version"], _parameters_of(journey, done)
+    )
+    calls = [f"{call.service}:{call.operation}" for call in journey.aws.calls()[before:between]]
+    journey.result |= {"publication": done, "calls": calls}
+
+
+def _parameters_of(journey: Journey, done: dict[str, Any]) -> dict[str, Any]:
+    described = journey.client("servicecatalog").describe_provisioning_artifact(
+        ProductId=done["product_id"], ProvisioningArtifactId=done["version_id"], Verbose=True
+    )
+    return foreign.parameters_at(journey.client("s3"), described["Info"]["TemplateUrl"])
+
+
+def _prove(journey: Journey) -> None:
+    proof = proof_of(clients_of(journey.aws), journey.result["publication"])
+    for line in proof:
+        journey.say(line)
+    journey.result["proof"] = proof
+
+
+def _publish_again(journey: Journey) -> None:
+    before = len(journey.aws.calls())
+    again = publish_with(clients_of(journey.aws), journey.seed, journey.console, bucket=bucket_of(journey.seed))
+    calls = journey.aws.calls()[before:]
+    writes = [call.operation for call in calls if call.writes]
+    if writes or again["version_id"] != journey.product.version_id:
+        raise SeedError(f"publishing the same content again is no no-op: it wrote {', '.join(writes) or 'a version'}")
+    journey.say(f"{len(calls)} reads, no write")
+    journey.result["calls_again"] = [f"{call.service}:{call.operation}" for call in calls]
+
+
+def _launch(journey: Journey) -> None:
+    journey.project = launching.launch(journey, journey.project_name)
+    made = journey.project
+    journey.say(f"project {made.name} ({made.id}): {len(made.resources)} resources in the stack {made.stack}")
+    journey.follower = runs.Follower(journey.client("codepipeline"), made.of_type("AWS::CodePipeline::Pipeline"))
+
+
+def _repository(journey: Journey) -> None:
+    found = repository.find(journey.as_person("codecommit"), journey.project.of_type("AWS::CodeCommit::Repository"))
+    environment = journey.aws.environment(journey.person)
+    journey.clone = repository.Clone(found["cloneUrlHttp"], journey.scratch / "clone", environment)
+    files = journey.clone.files()
+    missing = set(journey.seed_files) - set(files)
+    if missing:
+        raise SeedError(f"the repository lacks {len(missing)} files of the seed: {', '.join(sorted(missing)[:5])}")
+    journey.clone.push_branch("rehearsal")
+    journey.say(f"{found['cloneUrlHttp']}: {len(files)} files, cloned; a branch pushed")
+
+
+def _train(journey: Journey) -> None:
+    """What a launch starts by itself: a training, and a deployment that finds no approved model yet."""
+    done = journey.follower.follow(journey.say, journey.doing, expect=0)
+    journey.runs += done
+    found = models.packages(journey.as_person("sagemaker"))
+    if not found:
+        for run in done:
+            explain(journey, run)
+        found = foreign.register_model(journey)
+    journey.package = str(found[0]["ModelPackageArn"])
+    journey.say(f"registered {models.short(journey.package)}: {found[0]['ModelApprovalStatus']}")
+    for line in evidence.model_lines(journey):
+        journey.say(line)
+
+
+def _approve(journey: Journey) -> None:
+    journey.follower.mark()
+    models.decide(journey.as_person("sagemaker"), journey.package, models.APPROVED)
+    journey.say(f"{models.short(journey.package)} by a person")
+
+
+def _staging(journey: Journey) -> None:
+    follow_to_approval(journey)
+
+
+def _production(journey: Journey) -> None:
+    confirm(journey)
+    _check_served(journey)
+
+
+def _check_served(journey: Journey) -> None:
+    for stage in accounts.STAGES:
+        sagemaker = journey.client("sagemaker", stage)
+        for endpoint in sagemaker.list_endpoints()["Endpoints"]:
+            name = endpoint["EndpointName"]
+            package = models.served(sagemaker, name)
+            journey.endpoints[stage] = {"name": name, "package": package, "status": endpoint["EndpointStatus"]}
+            journey.say(f"{stage:<13} {name} {endpoint['EndpointStatus']}, serves {models.short(package)}")
+    if set(journey.endpoints) != set(accounts.STAGES):
+        raise SeedError(f"no endpoint in {', '.join(sorted(set(accounts.STAGES) - set(journey.endpoints)))}")
+
+
+STEPS = (
+    Stage("render", _render, ours=True),
+    Stage("bundle", _bundle, ours=True),
+    Stage("accounts", _accounts),
+    Stage("publish", _publish, ours=True),
+    Stage("prove", _prove, ours=True),
+    Stage("publish-again", _publish_again, ours=True),
+    Stage("register", foreign.register, ours=False),
+    Stage("launch", _launch),
+    Stage("repository", _repository),
+    Stage("train", _train),
+    Stage("approve", _approve),
+    Stage("staging", _staging),
+    Stage("production", _production),
+)
+NAMES = tuple(step.name for step in STEPS)
+
+
+def walk(options: Options, console: Console, *, keep: Callable[[Journey], None] | None = None) -> dict[str, Any]:
+    """Walks the road.
+
+    Args:
+        keep: called at the end, while the embedded AWS still runs.
+
+    Returns:
+        What ``--json`` prints.
+
+    Raises:
+        SeedError: a step failed; the message says which and why. The page is written all the same.
+    """
+    _check(options)
+    journey = Journey(options, console)
+    problem = ""
+    try:
+        _walk(journey, keep)
+    except SeedError as error:
+        problem = str(error)
+        raise
+    finally:
+        if options.page is not None and options.until not in {"render", "bundle"}:
+            write_page(options.page, journey.title, evidence.result(journey), problem)
+            console.say(f"  page             {options.page}")
+    _farewell(journey)
+    return evidence.result(journey)
+
+
+def _walk(journey: Journey, keep: Callable[[Journey], None] | None) -> None:
+    options = journey.options
+    steps = [step for step in STEPS if step.ours in {None, options.product is None}]
+    before = [step for step in steps if step.name in {"render", "bundle"}]
+    for step in before:
+        with journey.step(step.name):
+            step.act(journey)
+        if options.until == step.name:
+            return
+    with tempfile.TemporaryDirectory(prefix="sagemaker-seed-rehearsal-") as scratch:
+        journey.scratch = Path(scratch)
+        log = journey.scratch / "embedded-aws.log"
+        with EmbeddedAws(region=journey.wanted_region, log=log, strict=options.strict) as journey.aws:
+            try:
+                _walk_on(journey, [step for step in steps if step not in before])
+            finally:
+                evidence.collect(journey)
+                if keep is not None:
+                    keep(journey)
+
+
+def _check(options: Options) -> None:
+    names = [*NAMES, *AFTER]
+    if options.until and options.until not in names:
+        raise BadInput(f"--until {options.until}: no such step; the steps are {', '.join(names)}")
+    if options.fail_at and options.fail_at not in FAULTS:
+        raise BadInput(f"--fail-at {options.fail_at}: must be one of {', '.join(FAULTS)}")
+    if (options.product is None) != (options.archive is None):
+        raise BadInput("--product and --seed belong together: a product template, and the zip of its seed code")
+    if options.product is not None and options.seed is not None:
+        raise BadInput(f"either the seed repository {options.seed} or --product, not both")
+
+
+def _walk_on(journey: Journey, steps: list[Stage]) -> None:
+    fault = FAULTS.get(journey.options.fail_at or "")
+    until = journey.options.until
+    after = AFTER if journey.options.after or until in AFTER else {}
+    acts = [*((s.name, s.act) for s in steps), *after.items()]
+    for name, act in acts:
+        with journey.step(name):
+            if fault is not None and fault.step == name:
+                journey.aws.fail(fault.service, fault.operation, journey.accounts[fault.account])
+            try:
+                act(journey)
+            except (ClientError, BotoCoreError) as error:
+                raise SeedError(f"{name}: {error}") from error
+        if name == until:
+            return
+
+
+def _farewell(journey: Journey) -> None:
+    console = journey.console
+    console.say(f"{console.style('done', 'ok')} in {journey.seconds:.1f} s; the embedded AWS is gone, this stays:")
+    if journey.options.product is None:
+        console.say(f"  seed repository  {journey.folder}")
+        console.say(f"  bundle           {journey.bundle}")
