@@ -91,6 +91,7 @@ def _read(root: Path, name: str) -> tuple[str, list[Problem]]:
         return "", [Problem(name, "the file", f"cannot be read: {reason}")]
 
 
+@cache
 def instance_types() -> frozenset[str]:
     """Return the instance types for endpoints that the installed botocore knows; calls nothing."""
     from botocore.loaders import create_loader

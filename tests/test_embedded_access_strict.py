@@ -339,7 +339,7 @@ def test_a_role_that_is_handed_on_must_be_ones_to_hand_on(aws: EmbeddedAws) -> N
     made = aws.client("iam", HERE).create_role(RoleName="runs-models", AssumeRolePolicyDocument=document(trust))
     passed = made["Role"]["Arn"]
     role = Role(aws, allow("sagemaker:CreateModel"))
-    image = {"Image": "image"}
+    image = {"Image": "sagemaker-xgboost:3.2-0"}
     create = partial(role.client("sagemaker").create_model, ExecutionRoleArn=passed, PrimaryContainer=image)
     code, message = refusal(partial(create, ModelName="refused"))
     assert (code, f"iam:PassRole on resource: {passed} because" in message) == ("AccessDeniedException", True)

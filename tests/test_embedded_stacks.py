@@ -694,8 +694,8 @@ def test_a_failed_update_is_taken_back(cfn: Any, ssm: Any) -> None:
 
 def test_a_named_resource_is_not_replaced_by_itself(cfn: Any, ssm: Any) -> None:
     def template(tier: str) -> dict[str, Any]:
-        role = {"Fn::Sub": "arn:aws:iam::${AWS::AccountId}:role/r"}
-        trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": role}}]}
+        account = {"Ref": "AWS::AccountId"}
+        trust = {"Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": account}}]}
         return {
             "Resources": {
                 "R": {

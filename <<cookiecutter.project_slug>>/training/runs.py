@@ -247,8 +247,9 @@ def watch(
 ) -> Execution:
     """Follow an execution to its end, or for `at_most` seconds, and return how it then stands.
 
-    It looks often at first, when most happens, and ever less often up to `every` seconds. `say` hears one line
-    for each change of a step. An error of the network does not end it, unless it comes back time after time.
+    It looks often at first, when most happens, and ever less often, up to `every` seconds. `say` hears one
+    line for each change of a step. An error of the network does not end it, unless it comes back time after
+    time.
     """
     from botocore.exceptions import BotoCoreError
 

@@ -186,18 +186,22 @@ def walk(options: Options, console: Console, *, keep: Callable[[Journey], None] 
     """
     _check(options)
     journey = Journey(options, console)
-    problem = ""
     try:
         _walk(journey, keep)
     except SeedError as error:
-        problem = str(error)
+        _page(journey, str(error))
         raise
-    finally:
-        if options.page is not None and options.until not in {"render", "bundle"}:
-            write_page(options.page, journey.title, evidence.result(journey), problem)
-            console.say(f"  page             {options.page}")
+    _page(journey, "")
     _farewell(journey)
     return evidence.result(journey)
+
+
+def _page(journey: Journey, problem: str) -> None:
+    """Writes the page, unless nothing has happened that could be shown: no account was made."""
+    page = journey.options.page
+    if page is not None and hasattr(journey, "aws"):
+        write_page(page, journey.title, evidence.result(journey), problem)
+        journey.console.say(f"  page             {page}")
 
 
 def _walk(journey: Journey, keep: Callable[[Journey], None] | None) -> None:

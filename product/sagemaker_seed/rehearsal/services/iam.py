@@ -52,7 +52,7 @@ def _trust(_request: Request, given: Given) -> None:
     """A role's trust policy: of the form of one, naming nobody who is not there."""
     text = str(given.get("AssumeRolePolicyDocument", given.get("PolicyDocument", "")))
     try:
-        IAMTrustPolicyDocumentValidator(text).validate()
+        IAMTrustPolicyDocumentValidator(_with_version(text)).validate()
     except MalformedPolicyDocument as error:
         raise _malformed(error.message) from None
     statements = json.loads(text).get("Statement", [])
@@ -65,6 +65,17 @@ def _trust(_request: Request, given: Given) -> None:
         raise _malformed(f"Invalid principal in policy: {wrong}")
     if _size(text) > TRUST_SIZE:
         raise _exceeded(f"Cannot exceed quota for ACLSizePerRole: {TRUST_SIZE}")
+
+
+def _with_version(text: str) -> str:
+    """A trust policy may be of the first version of the language, which is also what it is when it says none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return text
+    if isinstance(document, dict) and document.get("Version", "2008-10-17") == "2008-10-17":
+        return json.dumps({**document, "Version": "2012-10-17"})
+    return text
 
 
 def _boundary(request: Request, given: Given) -> None:

@@ -223,9 +223,8 @@ class Registry:
         with self._lock:
             _existing_group(request, name)
             if any(p.model_package_group_name == name for p in backend(request).model_packages.values()):
-                raise AwsError(
-                    "ConflictException", f"Model Package Group {_group_arn(request, name)} still has model packages."
-                )
+                why = "it still contains model packages"
+                raise AwsError("ConflictException", f"{_group_arn(request, name)} cannot be deleted: {why}.")
             del backend(request).model_package_groups[name]
             self._policies_of(request).pop(name, None)
         return {}
