@@ -104,6 +104,12 @@ def _lanes(result: Mapping[str, Any], seconds: float) -> list[dict[str, Any]]:
             for action in run["actions"]
         ]
         lanes.append({"name": run["pipeline"], "bars": bars})
+    for execution in result.get("training", ()):
+        bars = [
+            _bar(step["name"], step["began"], step["ended"], step["status"].lower(), seconds)
+            for step in execution["steps"]
+        ]
+        lanes.append({"name": "SageMaker", "bars": bars})
     return lanes
 
 

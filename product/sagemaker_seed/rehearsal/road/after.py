@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from ...errors import SeedError
-from . import accounts, models
+from . import accounts, evidence, models
 from .following import confirm, explain
 from .journey import Journey
 
@@ -28,6 +28,8 @@ BROKEN = """Resources:
       PrimaryContainer:
         Image: !Sub ${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/nothing:1
 """
+# Tried one after the other, until one makes a model that is no worse. The last changes nothing: training stops early.
+CHANGES = (("seed", 7), ("eta", 0.05), ("max_depth", 2), ("num_round", 1000))
 # For an approval that changes nothing there may be no event, and so nothing to wait for.
 NO_EVENT_SECONDS = 1.0
 
@@ -44,16 +46,26 @@ def again(journey: Journey) -> None:
 
 
 def better(journey: Journey) -> None:
-    """A second model, trained by a commit and approved, replaces the first in both stages."""
-    text = _file(journey, SETTINGS)
-    settings = json.loads(text)
-    rounds = settings["hyperparameters"]["num_round"]
-    settings["hyperparameters"]["num_round"] = rounds + 10
+    """A second model, trained by a commit and approved, replaces the first in both stages.
+
+    A change that makes the model worse is not accepted, and registers nothing; then the next one is tried.
+    """
+    settings = json.loads(_file(journey, SETTINGS))
     journey.follower.mark()
-    journey.clone.commit("Train for longer", {SETTINGS: json.dumps(settings, indent=2) + "\n"})
-    confirm(journey, expect=len(journey.follower.pipelines))
-    journey.first, journey.package = journey.package, models.newest_pending(journey.as_person("sagemaker"))
-    journey.say(f"registered {models.short(journey.package)}")
+    for name, value in CHANGES:
+        changed = {**settings, "hyperparameters": {**settings["hyperparameters"], name: value}}
+        text = json.dumps(changed, indent=2) + "\n"
+        journey.clone.commit(f"Train with {name} {value}", {SETTINGS: text})
+        confirm(journey, expect=len(journey.follower.pipelines), forgive=True)
+        newest = str(models.packages(journey.as_person("sagemaker"))[0]["ModelPackageArn"])
+        if newest != journey.package:
+            break
+        journey.say(f"{name} {value} makes no better model, and registers none")
+    else:
+        raise SeedError("no change of the hyperparameters made a model as good as the first")
+    journey.first, journey.package = journey.package, newest
+    for package in (journey.first, journey.package):
+        journey.say(f"{models.short(package)}: {', '.join(evidence.model_lines(journey, package))}")
     models.decide(journey.as_person("sagemaker"), journey.package, models.APPROVED)
     confirm(journey)
     _expect_package(journey, journey.package)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 TAIL = 25
+# What the build's agent writes into the log, between what the commands print.
+AGENT = "[Container] "
+COMMAND = "Running command "
 
 
 def describe(codebuild: Any, logs: Any, build: str) -> dict[str, Any]:
@@ -50,6 +53,9 @@ def _log(logs: Any, where: dict[str, Any]) -> list[str]:
 
 
 def failure(described: dict[str, Any]) -> list[str]:
-    """The end of a failed build's log, and the command that failed."""
+    """What the command that failed had printed last, and which command it was."""
+    log = described["log"]
+    begun = max((number for number, line in enumerate(log) if COMMAND in line), default=-1)
+    printed = [line for line in log[begun + 1 :] if not line.startswith(AGENT)]
     said = [phase["said"] for phase in described["phases"] if phase["status"] == "FAILED" and phase["said"]]
-    return [*described["log"][-TAIL:], *said]
+    return [*printed[-TAIL:], *said]

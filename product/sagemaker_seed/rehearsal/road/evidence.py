@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import builds, models, runs
+from . import builds, models, runs, training
 from .journey import Journey
 
 RESULTS = "test-results.json"
@@ -31,9 +31,9 @@ def result(journey: Journey) -> dict[str, Any]:
     return {**mine, "seconds": round(journey.seconds, 3), "steps": steps, **journey.result}
 
 
-def model_lines(journey: Journey) -> list[str]:
-    """What is known of how good the model is, a line or none."""
-    found = _model(journey, journey.package)
+def model_lines(journey: Journey, package: str) -> list[str]:
+    """What is known of how good a model is, a line or none."""
+    found = _model(journey, package)
     metrics = found.get("metrics", {})
     shown = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, int | float))
     return [shown] if shown else []
@@ -48,6 +48,7 @@ def collect(journey: Journey) -> None:
         "project": _project,
         "resources": _resources,
         "runs": _runs,
+        "training": _training,
         "builds": _builds,
         "tests": _tests,
         "models": _models,
@@ -121,6 +122,14 @@ def _runs(journey: Journey) -> list[dict[str, Any]]:
         }
         for run in follower.everything()
     ]
+
+
+def _training(journey: Journey) -> list[dict[str, Any]]:
+    """The executions of SageMaker's pipelines, with times as those of the runs."""
+    found = training.executions(journey.client("sagemaker"))
+    for step in (step for execution in found for step in execution["steps"]):
+        step["began"], step["ended"] = (round(step[end] - journey.clock, 3) for end in ("began", "ended"))
+    return found
 
 
 def _builds(journey: Journey) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -86,6 +86,25 @@ class Project:
         return [r["PhysicalResourceId"] for r in self.resources if r["ResourceType"] == type_name]
 
 
+@dataclass(frozen=True)
+class Teller(Console):
+    """A console for what a step has others do: what they say belongs to the step."""
+
+    tell: Callable[[str], None] = print
+
+    def say(self, line: str = "") -> None:
+        """A line about the step."""
+        self.tell(line.removeprefix("  "))
+
+
+@dataclass(frozen=True)
+class Silent(Console):
+    """A console for what need not be said again."""
+
+    def say(self, line: str = "") -> None:
+        """Says nothing."""
+
+
 class Journey:
     """One walk along the road; steps leave here what later ones need.
 
@@ -120,6 +139,11 @@ class Journey:
         self.runs: list[Run] = []
         self.endpoints: dict[str, dict[str, Any]] = {}
         self._doing: Any = lambda _: None
+
+    @property
+    def teller(self) -> Console:
+        """A console whose lines belong to the step that is being taken."""
+        return Teller(json=self.console.json, tell=self.say)
 
     @property
     def seconds(self) -> float:

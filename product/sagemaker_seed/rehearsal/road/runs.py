@@ -163,7 +163,7 @@ class Follower:
             if self._told.get(key) == state or state == "InProgress":
                 continue
             self._told[key] = state
-            say(f"{short(run.pipeline)}  {line(action)}")
+            say(f"{short(run.pipeline):<7} {line(action)}")
 
 
 def _action(detail: dict[str, Any]) -> Action:
@@ -207,6 +207,8 @@ def line(action: Action) -> str:
     """What is said of an action that has ended or waits."""
     where = f"{action.stage}/{action.name}"
     if action.waits:
-        return f"{where:<22} waits for a person"
-    said = f": {action.said}" if action.status != "Succeeded" and action.said else ""
-    return f"{where:<22} {action.status} in {action.seconds:.1f} s{said}"
+        return f"{where:<21} waits for a person"
+    # Of a build, the log is shown; here it would say no more than that it failed.
+    tells = action.status != "Succeeded" and action.said and action.provider != "CodeBuild"
+    said = f": {action.said}" if tells else ""
+    return f"{where:<21} {action.status} in {action.seconds:.1f} s{said}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ from ..page.write import write as write_page
 from ..proof import prove as proof_of
 from ..publishing import bucket_of, clients_of
 from ..rendering import render as render_seed
-from . import accounts, evidence, foreign, models, repository, runs
+from . import accounts, evidence, foreign, models, repository, runs, training
 from . import launch as launching
 from .after import AFTER
 from .faults import FAULTS
 from .following import confirm, explain, follow_to_approval
-from .journey import Journey, Options, Product
+from .journey import Journey, Options, Product, Silent
+from .summary import table
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,8 @@ def _accounts(journey: Journey) -> None:
 
 
 def _publish(journey: Journey) -> None:
-    clients, console = clients_of(journey.aws), journey.console
     before = len(journey.aws.calls())
-    done = publish_with(clients, journey.seed, console, bucket=bucket_of(journey.seed))
+    done = publish_with(clients_of(journey.aws), journey.seed, journey.teller, bucket=bucket_of(journey.seed))
     between = len(journey.aws.calls())
     journey.product = Product(
         done["project"], done["product_id"], done["version_id"], done["version"], _parameters_of(journey, done)
@@ -84,7 +85,7 @@ def _prove(journey: Journey) -> None:
 
 def _publish_again(journey: Journey) -> None:
     before = len(journey.aws.calls())
-    again = publish_with(clients_of(journey.aws), journey.seed, journey.console, bucket=bucket_of(journey.seed))
+    again = publish_with(clients_of(journey.aws), journey.seed, Silent(), bucket=bucket_of(journey.seed))
     calls = journey.aws.calls()[before:]
     writes = [call.operation for call in calls if call.writes]
     if writes or again["version_id"] != journey.product.version_id:
@@ -116,14 +117,17 @@ def _train(journey: Journey) -> None:
     """What a launch starts by itself: a training, and a deployment that finds no approved model yet."""
     done = journey.follower.follow(journey.say, journey.doing, expect=0)
     journey.runs += done
+    for run in done:
+        explain(journey, run)
+    for execution in training.executions(journey.client("sagemaker")):
+        for line in training.lines(execution):
+            journey.say(line)
     found = models.packages(journey.as_person("sagemaker"))
     if not found:
-        for run in done:
-            explain(journey, run)
         found = foreign.register_model(journey)
     journey.package = str(found[0]["ModelPackageArn"])
     journey.say(f"registered {models.short(journey.package)}: {found[0]['ModelApprovalStatus']}")
-    for line in evidence.model_lines(journey):
+    for line in evidence.model_lines(journey, journey.package):
         journey.say(line)
 
 
@@ -213,16 +217,20 @@ def _walk(journey: Journey, keep: Callable[[Journey], None] | None) -> None:
             step.act(journey)
         if options.until == step.name:
             return
-    with tempfile.TemporaryDirectory(prefix="sagemaker-seed-rehearsal-") as scratch:
+    with ExitStack() as held:
+        scratch = held.enter_context(tempfile.TemporaryDirectory(prefix="sagemaker-seed-rehearsal-"))
         journey.scratch = Path(scratch)
-        log = journey.scratch / "embedded-aws.log"
-        with EmbeddedAws(region=journey.wanted_region, log=log, strict=options.strict) as journey.aws:
-            try:
-                _walk_on(journey, [step for step in steps if step not in before])
-            finally:
-                evidence.collect(journey)
-                if keep is not None:
-                    keep(journey)
+        with journey.step("start"):
+            log = journey.scratch / "embedded-aws.log"
+            aws = EmbeddedAws(region=journey.wanted_region, log=log, strict=options.strict)
+            journey.aws = held.enter_context(aws)
+            journey.say(f"the embedded AWS answers at {aws.url}")
+        try:
+            _walk_on(journey, [step for step in steps if step not in before])
+        finally:
+            evidence.collect(journey)
+            if keep is not None:
+                keep(journey)
 
 
 def _check(options: Options) -> None:
@@ -256,6 +264,8 @@ def _walk_on(journey: Journey, steps: list[Stage]) -> None:
 
 def _farewell(journey: Journey) -> None:
     console = journey.console
+    for line in table(journey.steps):
+        console.say(line)
     console.say(f"{console.style('done', 'ok')} in {journey.seconds:.1f} s; the embedded AWS is gone, this stays:")
     if journey.options.product is None:
         console.say(f"  seed repository  {journey.folder}")
