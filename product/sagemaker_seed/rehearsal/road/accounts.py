@@ -122,7 +122,7 @@ def _deploy(journey: Journey, account: str, template: Path) -> None:
     name = f"sagemaker-seed-{template.stem}"
     stacks.deploy(journey.client("cloudformation", account), name, template, parameters, journey.doing)
     made = stacks.resources(journey.client("cloudformation", account), name)
-    journey.say(f"{account:<13} {template.name}: {len(made)} resources")
+    journey.say(f"{account.replace('-', ' '):<13} {template.name}: {len(made)} resources")
 
 
 def known_parameters(journey: Journey) -> dict[str, str]:

@@ -205,7 +205,8 @@ def _page(journey: Journey, problem: str) -> None:
     page = journey.options.page
     if page is not None and hasattr(journey, "aws"):
         write_page(page, journey.title, evidence.result(journey), problem)
-        journey.console.say(f"  page             {page}")
+        if problem:
+            journey.console.say(f"  what happened until then: {page}")
 
 
 def _walk(journey: Journey, keep: Callable[[Journey], None] | None) -> None:
@@ -270,3 +271,5 @@ def _farewell(journey: Journey) -> None:
     if journey.options.product is None:
         console.say(f"  seed repository  {journey.folder}")
         console.say(f"  bundle           {journey.bundle}")
+    if journey.options.page is not None and hasattr(journey, "aws"):
+        console.say(f"  page             {journey.options.page}")
