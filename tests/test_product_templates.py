@@ -21,6 +21,7 @@ from botocore.session import Session
 from cfnlint.helpers import REGIONS
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from moto.events.models import EventPattern
+from sagemaker_seed.check.resources import NO_SUCH_ACTION, ONLY_FOR, WITHOUT_HANDLERS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "product" / "cloudformation"
@@ -227,7 +228,8 @@ def many(value: Json) -> list[Json]:
 # --------------------------------------------------------------------------------------------- all templates
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FILES)  # `make lint` does it too
 def test_cfn_lint_finds_nothing(name: str) -> None:
     run = subprocess.run(
         [Path(sys.executable).with_name("cfn-lint"), "--include-checks", "I", "--template", FOLDER / name],
@@ -1479,22 +1481,10 @@ def schema(type_name: str) -> dict[str, Json]:
     return dict(PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", type_name).schema)
 
 
-# CodeBuild has no handlers in its schema: CloudFormation makes these calls itself.
-WITHOUT_HANDLERS = {
-    "AWS::CodeBuild::Project": {
-        "codebuild:BatchGetProjects",
-        "codebuild:CreateProject",
-        "codebuild:DeleteProject",
-        "codebuild:UpdateProject",
-        "iam:PassRole",
-    }
-}
-
-
 def handler_permissions(type_name: str) -> set[str]:
     handlers = schema(type_name).get("handlers")
     if not handlers:
-        return WITHOUT_HANDLERS[type_name]
+        return set(WITHOUT_HANDLERS[type_name])
     return {
         permission
         for handler in ("create", "read", "update", "delete")
@@ -1502,77 +1492,10 @@ def handler_permissions(type_name: str) -> set[str]:
     }
 
 
-# What a handler may call for a property that a template does not use: type, action, and the property (a path from
-# Properties). The test fails when a template begins to use the property, or the schema no longer has the action.
+# What a handler may call for a property that a template does not use. The test fails when a template begins to use the
+# property, or the schema no longer has the action.
 UNUSED_BY_PROJECT = {
-    "AWS::CodeCommit::Repository": {"codecommit:UpdateRepositoryEncryptionKey": "KmsKeyId"},
-    "AWS::CodePipeline::Pipeline": {
-        "codepipeline:DisableStageTransition": "DisableInboundStageTransitions",
-        "codepipeline:EnableStageTransition": "DisableInboundStageTransitions",
-        "codepipeline:StartPipelineExecution": "RestartExecutionOnUpdate",
-        "codestar-connections:PassConnection": "Triggers",
-    },
-    "AWS::Logs::LogGroup": {
-        "firehose:TagDeliveryStream": "DataProtectionPolicy",
-        "logs:AssociateKmsKey": "KmsKeyId",
-        "logs:CreateLogDelivery": "DataProtectionPolicy",
-        "logs:DeleteDataProtectionPolicy": "DataProtectionPolicy",
-        "logs:DeleteIndexPolicy": "FieldIndexPolicies",
-        "logs:DeleteResourcePolicy": "ResourcePolicyDocument",
-        "logs:DisassociateKmsKey": "KmsKeyId",
-        "logs:PutBearerTokenAuthentication": "BearerTokenAuthenticationEnabled",
-        "logs:PutDataProtectionPolicy": "DataProtectionPolicy",
-        "logs:PutIndexPolicy": "FieldIndexPolicies",
-        "logs:PutLogGroupDeletionProtection": "DeletionProtectionEnabled",
-        "logs:PutResourcePolicy": "ResourcePolicyDocument",
-        "s3:REST.PUT.OBJECT": "DataProtectionPolicy",
-    },
-    "AWS::S3::Bucket": {
-        "iam:PassRole": "ReplicationConfiguration",
-        "s3:CreateBucketMetadataTableConfiguration": "MetadataTableConfiguration",
-        "s3:DeleteBucketAnalyticsConfiguration": "AnalyticsConfigurations",
-        "s3:DeleteBucketCors": "CorsConfiguration",
-        "s3:DeleteBucketMetadataTableConfiguration": "MetadataTableConfiguration",
-        "s3:DeleteBucketMetricsConfiguration": "MetricsConfigurations",
-        "s3:DeleteBucketReplication": "ReplicationConfiguration",
-        "s3:DeleteBucketWebsite": "WebsiteConfiguration",
-        "s3:DeleteObject": "MetadataConfiguration",
-        "s3:PutAccelerateConfiguration": "AccelerateConfiguration",
-        "s3:PutAnalyticsConfiguration": "AnalyticsConfigurations",
-        "s3:PutBucketAbac": "AbacStatus",
-        "s3:PutBucketAcl": "AccessControl",
-        "s3:PutBucketCORS": "CorsConfiguration",
-        "s3:PutBucketLogging": "LoggingConfiguration",
-        "s3:PutBucketNotification": "NotificationConfiguration",
-        "s3:PutBucketObjectLockConfiguration": "ObjectLockConfiguration",
-        "s3:PutBucketReplication": "ReplicationConfiguration",
-        "s3:PutBucketWebsite": "WebsiteConfiguration",
-        "s3:PutIntelligentTieringConfiguration": "IntelligentTieringConfigurations",
-        "s3:PutInventoryConfiguration": "InventoryConfigurations",
-        "s3:PutMetricsConfiguration": "MetricsConfigurations",
-        "s3:PutObjectAcl": "AccessControl",
-        "s3:PutObjectLockConfiguration": "ObjectLockConfiguration",
-        "s3:PutReplicationConfiguration": "ReplicationConfiguration",
-        "s3:UpdateBucketMetadataAnnotationTableConfiguration": "MetadataConfiguration",
-        "s3:UpdateBucketMetadataInventoryTableConfiguration": "MetadataConfiguration",
-        "s3:UpdateBucketMetadataJournalTableConfiguration": "MetadataConfiguration",
-        "s3tables:CreateNamespace": "MetadataTableConfiguration",
-        "s3tables:CreateTable": "MetadataTableConfiguration",
-        "s3tables:CreateTableBucket": "MetadataTableConfiguration",
-        "s3tables:GetTable": "MetadataTableConfiguration",
-        "s3tables:GetTableMetadataLocation": "MetadataTableConfiguration",
-        "s3tables:PutTableBucketPolicy": "MetadataTableConfiguration",
-        "s3tables:PutTableEncryption": "MetadataTableConfiguration",
-        "s3tables:PutTablePolicy": "MetadataTableConfiguration",
-        "s3tables:UpdateTableMetadataLocation": "MetadataTableConfiguration",
-    },
-}
-# What the schemas list, but IAM does not know: CloudFormation means the action on the right, or none.
-NO_SUCH_ACTION = {
-    "s3:DeleteBucketAnalyticsConfiguration": None,
-    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
-    "s3:DeleteBucketTagging": "s3:PutBucketTagging",
+    name: table for name, table in ONLY_FOR.items() if name != "AWS::ApplicationAutoScaling::ScalableTarget"
 }
 
 
@@ -1959,6 +1882,86 @@ def test_the_catalog_takes_good_values_and_refuses_bad_ones(parameter: str, good
     pattern = load("catalog.yaml")["Parameters"][parameter]["AllowedPattern"]
     assert [value for value in good if re.fullmatch(pattern, value) is None] == []
     assert [value for value in bad if re.fullmatch(pattern, value) is not None] == []
+
+
+# ------------------------------------------------------------------------------ what there is already, and more
+
+
+@pytest.mark.parametrize("name", ["data-science-account.yaml", "target-account.yaml"])
+def test_a_model_role_that_exists_is_handed_on_and_none_is_made(name: str) -> None:
+    role = f"arn:{'aws'}:iam::{ACCOUNT}:role/team/models"
+    own, given = Resolved(name), Resolved(name, ExistingModelRoleArn=role)
+    assert set(own.resources) - set(given.resources) == {"ModelRole"}
+    assert given.outputs["ModelRoleArn"] == role
+    passing = {s["Sid"]: s for s in statements_of(given, "CloudFormationRole")}["ModelsRunWith"]
+    assert passing["Resource"] == [f"arn:{'aws'}:iam::{ACCOUNT}:role/sagemaker-seed/sagemaker-seed-model*", role]
+    assert passing["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
+
+
+def test_a_launch_role_that_exists_launches_and_none_is_made() -> None:
+    role = f"arn:{'aws'}:iam::{ACCOUNT}:role/launch"
+    own, given = Resolved("catalog.yaml"), Resolved("catalog.yaml", ExistingLaunchRoleArn=role)
+    assert set(own.resources) - set(given.resources) == {"LaunchRole", "LaunchPolicy"}
+    tags = {tag["Key"]: tag["Value"] for tag in given.resources["SeedBucket"]["Properties"]["Tags"]}
+    assert tags["sagemaker-seed:launch-role-arn"] == given.outputs["LaunchRoleArn"] == role
+    assert {s["Sid"]: s for s in statements_of(given, "PublisherPolicy")}["LaunchRole"]["Resource"] == role
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "readers"),
+    [
+        pytest.param("", "", [], id="nobody"),
+        pytest.param(ACCOUNT, ACCOUNT, [], id="this account"),
+        pytest.param(STAGING, PROD, [STAGING, PROD], id="two accounts"),
+        pytest.param(STAGING, STAGING, [STAGING], id="one account, twice"),
+        pytest.param("", PROD, [PROD], id="the second only"),
+        pytest.param(ACCOUNT, PROD, [PROD], id="this account and another"),
+    ],
+)
+def test_each_other_account_reads_the_default_bucket_as_one_principal(
+    first: str, second: str, readers: list[str]
+) -> None:
+    account = Resolved("data-science-account.yaml", DefaultBucketReaderId1=first, DefaultBucketReaderId2=second)
+    made = {"TrainingKey", "TrainingKeyAlias", "DefaultBucketPolicy"}
+    assert made & set(account.resources) == (made if readers else set())
+    assert ("TrainingKeyArn" in account.outputs) == bool(readers)
+    if not readers:
+        return
+    key = account.resources["TrainingKey"]
+    assert key["Properties"]["EnableKeyRotation"] is True
+    assert (key["DeletionPolicy"], key["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+    policy = account.resources["DefaultBucketPolicy"]["Properties"]
+    bucket = f"sagemaker-{LONG_REGION}-{ACCOUNT}"
+    assert policy["Bucket"] == bucket
+    on_bucket = {s["Sid"]: s for s in policy["PolicyDocument"]["Statement"]}
+    on_key = {s["Sid"]: s for s in key["Properties"]["KeyPolicy"]["Statement"]}
+    for read in (on_bucket["StagesRead"], on_key["StagesRead"]):
+        assert read["Principal"] == {"AWS": [f"arn:{'aws'}:iam::{reader}:root" for reader in readers]}
+        roles = [
+            f"arn:{'aws'}:iam::*:role/sagemaker-seed/sagemaker-seed-{role}" for role in ("cloudformation", "model")
+        ]
+        assert read["Condition"] == {"ArnLike": {"aws:PrincipalArn": roles}}
+    assert on_key["StagesRead"]["Action"] == ["kms:Decrypt", "kms:DescribeKey"]
+    assert all(action.startswith(("s3:Get", "s3:List")) for action in on_bucket["StagesRead"]["Action"])
+    assert on_bucket["TlsOnly"]["Effect"] == "Deny"
+    here = on_key["ThisAccountUsesItForTheBucket"]["Condition"]
+    assert here["StringEquals"] == {"kms:CallerAccount": ACCOUNT}
+    assert here["StringLike"]["kms:EncryptionContext:aws:s3:arn"] == [
+        f"arn:{'aws'}:s3:::{bucket}",
+        f"arn:{'aws'}:s3:::{bucket}/*",
+    ]
+
+
+@pytest.mark.parametrize(("answer", "expected"), [("no", False), ("yes", True)])
+def test_a_stages_account_reads_the_default_bucket_only_when_told(answer: str, expected: bool) -> None:
+    target = Resolved("target-account.yaml", ReadsDefaultBucket=answer)
+    artifact = f"arn:{'aws'}:s3:::sagemaker-{LONG_REGION}-{DATA_SCIENCE_ACCOUNT}/a/model.tar.gz"
+    for role in ("CloudFormationRole", "ModelRole"):
+        assert allowed(statements_of(target, role), "s3:GetObject", artifact) == expected
+        assert not allowed(statements_of(target, role), "s3:PutObject", artifact)
+    keys = {s["Sid"]: s for s in statements_of(target, "ModelRole")}["KeysOfTheArtifacts"]
+    context = keys["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"]
+    assert any(fnmatchcase(artifact, pattern) for pattern in context) == expected
 
 
 def test_the_notebook_finds_the_bucket_and_the_role_that_the_templates_make() -> None:

@@ -64,17 +64,25 @@ _BY_CODE = {
     "UnrecognizedClientException": f"AWS does not know these credentials; {_SIGN_IN}",
     "InvalidAccessKeyId": f"AWS does not know these credentials; {_SIGN_IN}",
     "SignatureDoesNotMatch": f"the secret key does not fit the access key; {_SIGN_IN}",
-    "AccessDenied": _ASK,
-    "AccessDeniedException": _ASK,
     "LimitExceededException": "a limit of Service Catalog is reached; remove what is no longer used or ask for more",
     "ThrottlingException": "AWS throttles this account; wait a minute and run the same command",
     "SlowDown": "AWS throttles this account; wait a minute and run the same command",
 }
 
 
+_DENIED = {"AccessDenied", "AccessDeniedException"}
+
+
 @contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turns every failure of a boto3 call into a ``SeedError`` of one line."""
+def readable_errors(
+    *, denied: str = _ASK, otherwise: str = "nothing was half registered; run the same command again"
+) -> Iterator[None]:
+    """Turns every failure of a boto3 call into a ``SeedError`` of one line.
+
+    Args:
+        denied: what to do when a permission is missing.
+        otherwise: what to do when there is no better advice.
+    """
     from botocore import exceptions as aws
 
     try:
@@ -88,7 +96,7 @@ def readable_errors() -> Iterator[None]:
         raise SeedError(f"{where} cannot be reached: check the network, the proxy and the region") from None
     except aws.ClientError as error:
         code, message = error.response["Error"].get("Code", "?"), error.response["Error"].get("Message", "")
-        advice = _BY_CODE.get(code, "nothing was half registered; run the same command again")
+        advice = denied if code in _DENIED else _BY_CODE.get(code, otherwise)
         raise SeedError(f"{error.operation_name} was refused ({code}: {message}): {advice}") from None
     except aws.BotoCoreError as error:
         raise SeedError(f"the call to AWS failed: {error}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from .. import bundle as bundles
@@ -24,9 +25,13 @@ def publish(
     bucket: str,
     portfolio_id: str | None = None,
     launch_role_arn: str | None = None,
+    template: Path | None = None,
     plan_only: bool = False,
 ) -> dict[str, Any]:
     """Publishes a seed repository, or with ``plan_only`` says what publishing would write.
+
+    Args:
+        template: the product's template; None for the one that comes with this package.
 
     Returns:
         What ``--json`` prints: the version, the ids, the addresses, and the steps that were (to be) done.
@@ -38,7 +43,7 @@ def publish(
     if not bucket:
         raise BadInput("seed_bucket: is not known; answer it when rendering, or give --bucket (catalog.yaml makes one)")
     packed = bundles.pack(seed.folder)
-    template = product_template()
+    template = template or product_template()
     release = releases.make(seed, packed, template.read_text(encoding="utf-8"), bucket, template.name)
     with readable_errors():
         catalog = catalogs.find(clients, bucket, portfolio_id, launch_role_arn)

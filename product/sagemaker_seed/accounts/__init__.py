@@ -1,0 +1,1 @@
+"""Prepares AWS accounts for SageMaker projects: the account templates, in order, and the switch for projects."""

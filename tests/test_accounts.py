@@ -1,0 +1,491 @@
+"""`sagemaker-seed accounts`: what it deploys where, from which files, and that it writes only what is missing."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sagemaker_seed import resources
+from sagemaker_seed.accounts import flow, projects, settings, stacks
+from sagemaker_seed.accounts.connections import Place
+from sagemaker_seed.console import Console
+from sagemaker_seed.errors import BadInput, SeedError
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
+from support import REGION
+from test_cli import command
+
+_NUMBERS = itertools.count(710_000_000_001)
+OTHER_REGION = "us-east-1"
+ROLES = {"CodePipeline", "Events", "Build", "Test", "Train", "Training", "CloudFormation", "Model"}
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacks, "FIRST_POLL_SECONDS", 0.02)
+    monkeypatch.setattr(stacks, "LAST_POLL_SECONDS", 0.05)
+
+
+class World:
+    """Three fresh accounts, the file about them, and what preparing them said."""
+
+    def __init__(self, aws: EmbeddedAws, folder: Path) -> None:
+        self.aws, self.file = aws, folder / "accounts.yaml"
+        self.here, self.staging, self.production = (f"{next(_NUMBERS):012d}" for _ in range(3))
+        self.studio = f"arn:aws:iam::{self.here}:role/service-role/studio"
+        self.said: list[str] = []
+
+    def content(self, **other: Any) -> dict[str, Any]:
+        return {
+            "regions": [REGION],
+            "principals": [self.studio],
+            "data-science": {"account": self.here},
+            "staging": {"account": self.staging},
+            "production": {"account": self.production},
+            **{name.replace("_", "-"): value for name, value in other.items()},
+        }
+
+    def write(self, **other: Any) -> Path:
+        self.file.write_text(json.dumps(self.content(**other)))  # JSON is YAML
+        return self.file
+
+    def clients(self, service: str, place: Place) -> Any:
+        return self.aws.client(service, place.account.id, place.region)
+
+    def prepare(self, *, plan_only: bool = False, **other: Any) -> dict[str, Any]:
+        return flow.prepare(self.clients, self.write(**other), Console(), plan_only=plan_only)
+
+    def stacks(self, account: str, region: str = REGION) -> dict[str, dict[str, Any]]:
+        found = self.aws.client("cloudformation", account, region).describe_stacks()["Stacks"]
+        return {stack["StackName"]: stack for stack in found}
+
+    def writes_since(self, before: int) -> list[str]:
+        mine = {self.here, self.staging, self.production}
+        return [c.operation for c in self.aws.calls()[before:] if c.writes and c.account in mine]
+
+    def roles(self, account: str) -> set[str]:
+        found = self.aws.client("iam", account).list_roles(PathPrefix="/sagemaker-seed/")["Roles"]
+        return {role["RoleName"].removeprefix("sagemaker-seed-") for role in found}
+
+
+@pytest.fixture
+def world(aws: EmbeddedAws, tmp_path: Path) -> World:
+    return World(aws, tmp_path)
+
+
+def actions(result: dict[str, Any]) -> dict[tuple[str, str, str], str]:
+    return {(s["account"], s["region"], s["stack"]): s["action"] for s in result["stacks"]}
+
+
+# ----------------------------------------------------------------------------------------------- deploying
+
+
+def test_three_accounts_get_what_they_need_and_a_second_run_writes_nothing(world: World) -> None:
+    before = len(world.aws.calls())
+    planned = world.prepare(plan_only=True)
+    assert world.writes_since(before) == []
+    assert list(actions(planned)) == [
+        (world.here, REGION, "sagemaker-seed-roles"),
+        (world.here, REGION, "sagemaker-seed-catalog"),
+        (world.staging, REGION, "sagemaker-seed-stage"),
+        (world.production, REGION, "sagemaker-seed-stage"),
+    ]
+    assert set(actions(planned).values()) == {"create"}
+    assert planned["seed_buckets"] == {}
+    done = world.prepare()
+    assert done["applied"]
+    assert set(world.stacks(world.here)) == {"sagemaker-seed-roles", "sagemaker-seed-catalog"}
+    for stage in (world.staging, world.production):
+        (stack,) = world.stacks(stage).values()
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        assert stacks.parameters_of(stack)["DataScienceAccountId"] == world.here
+        assert world.roles(stage) == {"deploy", "cloudformation", "model"}
+    assert done["seed_buckets"] == {REGION: f"sagemaker-seed-{world.here}-{REGION}"}
+    assert done["launch_parameters"] == {"AccountStagingId": world.staging, "AccountProdId": world.production}
+
+    before = len(world.aws.calls())
+    again = world.prepare()
+    assert world.writes_since(before) == []
+    assert set(actions(again).values()) == {"unchanged"}
+    assert again["projects"] == []
+    assert again["seed_buckets"] == done["seed_buckets"]
+
+
+@pytest.mark.slow
+def test_one_account_may_be_everything(world: World) -> None:
+    one = {"account": world.here}
+    done = world.prepare(staging=one, production=one)
+    assert list(actions(done)) == [
+        (world.here, REGION, "sagemaker-seed-roles"),
+        (world.here, REGION, "sagemaker-seed-catalog"),
+    ]
+    assert world.stacks(world.staging) == {}
+    assert done["launch_parameters"] == {"AccountStagingId": world.here, "AccountProdId": world.here}
+    assert {name.lower() for name in ROLES} <= world.roles(world.here)
+
+
+@pytest.mark.slow
+def test_two_stages_in_one_account_share_its_roles(world: World) -> None:
+    done = world.prepare(production={"account": world.staging})
+    assert [s["roles"] for s in done["stacks"] if s["account"] == world.staging] == [["staging", "production"]]
+    assert world.roles(world.staging) == {"deploy", "cloudformation", "model"}
+
+
+@pytest.mark.slow
+def test_each_region_gets_a_catalog_and_the_roles_are_there_once(world: World) -> None:
+    world.prepare(regions=[REGION, OTHER_REGION])
+    assert set(world.stacks(world.here)) == {"sagemaker-seed-roles", "sagemaker-seed-catalog"}
+    assert set(world.stacks(world.here, OTHER_REGION)) == {"sagemaker-seed-catalog"}
+    for region in (REGION, OTHER_REGION):
+        status = world.aws.client("sagemaker", world.here, region).get_sagemaker_servicecatalog_portfolio_status()
+        assert status["Status"] == "Enabled"
+
+
+def catalog_principals(world: World) -> set[tuple[str, str]]:
+    client = world.aws.client("servicecatalog", world.here)
+    (portfolio,) = client.list_portfolios()["PortfolioDetails"]
+    found = client.list_principals_for_portfolio(PortfolioId=portfolio["Id"])["Principals"]
+    return {(p["PrincipalARN"], p["PrincipalType"]) for p in found}
+
+
+def test_principals_come_and_go_and_the_order_in_the_file_means_nothing(world: World) -> None:
+    first, second, pattern = world.studio, f"{world.studio}-2", "arn:aws:iam:::role/team/*"
+    world.prepare(principals=[first, second, first, pattern])
+    both = {(first, "IAM"), (second, "IAM"), (pattern, "IAM_PATTERN")}
+    assert catalog_principals(world) == both
+    before = len(world.aws.calls())
+    world.prepare(principals=[pattern, second, first])
+    assert world.writes_since(before) == []
+    changed = world.prepare(principals=[f"{world.studio}-3", second])
+    assert catalog_principals(world) == {(second, "IAM"), (f"{world.studio}-3", "IAM")}
+    assert actions(changed)[world.here, REGION, "sagemaker-seed-catalog"] == "update"
+    assert actions(changed)[world.here, REGION, "sagemaker-seed-roles"] == "unchanged"
+
+
+@pytest.mark.slow
+def test_parameters_reach_the_templates_that_have_them_and_stay_when_they_are_left_out(world: World) -> None:
+    boundary = f"arn:aws:iam::{world.staging}:policy/boundary"
+    world.aws.client("iam", world.staging).create_policy(
+        PolicyName="boundary",
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        ),
+    )
+    section = {"account": world.staging, "parameters": {"PermissionsBoundaryArn": boundary}}
+    world.prepare(staging=section, data_science={"account": world.here, "parameters": {"PortfolioName": "Ours"}})
+    assert (
+        stacks.parameters_of(world.stacks(world.staging)["sagemaker-seed-stage"])["PermissionsBoundaryArn"] == boundary
+    )
+    assert stacks.parameters_of(world.stacks(world.here)["sagemaker-seed-catalog"])["PortfolioName"] == "Ours"
+    before = len(world.aws.calls())
+    world.prepare()
+    assert world.writes_since(before) == []
+
+
+@pytest.mark.slow
+def test_stages_read_the_default_bucket_when_the_file_says_so(world: World) -> None:
+    bucket = f"sagemaker-{REGION}-{world.here}"
+    s3 = world.aws.client("s3", world.here)
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    shared: dict[str, Any] = {"production": {"account": world.staging}}
+    world.prepare(default_bucket="yes", **shared)
+    policy = json.loads(s3.get_bucket_policy(Bucket=bucket)["Policy"])
+    read = next(s for s in policy["Statement"] if s["Sid"] == "StagesRead")
+    assert read["Principal"]["AWS"] in ([root := f"arn:aws:iam::{world.staging}:root"], root), "one principal, once"
+    key = stacks.outputs_of(world.stacks(world.here)["sagemaker-seed-roles"])["TrainingKeyArn"]
+    assert world.aws.client("kms", world.here).get_key_rotation_status(KeyId=key)["KeyRotationEnabled"]
+    assert stacks.parameters_of(world.stacks(world.staging)["sagemaker-seed-stage"])["ReadsDefaultBucket"] == "yes"
+    before = len(world.aws.calls())
+    world.prepare(**shared)
+    assert world.writes_since(before) == [], "left out, it stays as it is"
+    world.prepare(default_bucket="no", **shared)
+    assert "TrainingKeyArn" not in stacks.outputs_of(world.stacks(world.here)["sagemaker-seed-roles"])
+    assert stacks.parameters_of(world.stacks(world.staging)["sagemaker-seed-stage"])["ReadsDefaultBucket"] == "no"
+
+
+@pytest.mark.slow
+def test_roles_that_exist_are_used_in_place_of_our_own(world: World) -> None:
+    model, launch = f"arn:aws:iam::{world.staging}:role/m/model", f"arn:aws:iam::{world.here}:role/launch"
+    world.prepare(
+        data_science={"account": world.here, "parameters": {"ExistingLaunchRoleArn": launch}},
+        staging={"account": world.staging, "parameters": {"ExistingModelRoleArn": model}},
+    )
+    assert world.roles(world.staging) == {"deploy", "cloudformation"}
+    assert not [name for name in world.roles(world.here) if name.startswith("launch")]
+    tags = world.aws.client("s3", world.here).get_bucket_tagging(Bucket=f"sagemaker-seed-{world.here}-{REGION}")
+    assert {"Key": "sagemaker-seed:launch-role-arn", "Value": launch} in tags["TagSet"]
+
+
+@pytest.mark.slow
+def test_a_changed_template_is_brought_up_to_date(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.prepare()
+    real = resources.product_template
+
+    def edited(name: str = "project.yaml") -> Path:
+        if name != "target-account.yaml":
+            return real(name)
+        (tmp_path / name).write_text(
+            real(name).read_text().replace("What a deployed model of a SageMaker project may do", "What models may do")
+        )
+        return tmp_path / name
+
+    monkeypatch.setattr(resources, "product_template", edited)
+    capsys.readouterr()
+    changed = world.prepare()
+    assert {key[0]: value for key, value in actions(changed).items() if value != "unchanged"} == {
+        world.staging: "update",
+        world.production: "update",
+    }
+    said = capsys.readouterr().out
+    assert "target-account.yaml is another than what was deployed" in said
+    assert "~ ModelRole (AWS::IAM::Role)" in said
+    assert set(actions(world.prepare()).values()) == {"unchanged"}
+
+
+# ---------------------------------------------------------------------------------------- what goes wrong
+
+
+def test_a_failed_creation_is_told_with_its_reason_and_mended_by_the_next_run(world: World) -> None:
+    iam = world.aws.client("iam", world.here)
+    in_the_way = {"RoleName": "sagemaker-seed-build"}
+    trust = {"Effect": "Allow", "Principal": {"Service": "codebuild.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam.create_role(**in_the_way, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+    with pytest.raises(SeedError) as raised:
+        world.prepare()
+    assert f"{world.here} (data-science) {REGION}: the stack sagemaker-seed-roles is ROLLBACK_COMPLETE: BuildRole" in (
+        str(raised.value)
+    )
+    assert world.stacks(world.staging) == {}, "the rest waits"
+    iam.delete_role(**in_the_way)
+    planned = actions(world.prepare(plan_only=True))
+    assert planned[world.here, REGION, "sagemaker-seed-roles"] == "create_again"
+    world.prepare()
+    assert world.stacks(world.here)["sagemaker-seed-roles"]["StackStatus"] == "CREATE_COMPLETE"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("operation", ["CreateChangeSet", "ExecuteChangeSet", "DescribeChangeSet"])
+def test_a_run_that_was_cut_off_is_finished_by_the_next(world: World, operation: str) -> None:
+    world.aws.fail("cloudformation", operation, world.here)
+    with pytest.raises(SeedError, match=operation):
+        world.prepare()
+    world.prepare()
+    found = world.stacks(world.here)
+    assert {stack["StackStatus"] for stack in found.values()} == {"CREATE_COMPLETE"}
+
+
+def test_credentials_of_another_account_are_refused_before_anything_is_read(world: World) -> None:
+    def astray(service: str, place: Place) -> Any:
+        account = world.here if place.account.id == world.staging else place.account.id
+        return world.aws.client(service, account, place.region)
+
+    file = world.write(staging={"account": world.staging, "profile": "mixed-up"})
+    before = len(world.aws.calls())
+    with pytest.raises(BadInput, match=f"{world.staging} .staging.: profile mixed-up belongs to account {world.here}"):
+        flow.prepare(astray, file, Console(), plan_only=False)
+    assert {call.operation for call in world.aws.calls()[before:]} == {"GetCallerIdentity"}
+
+
+def test_a_stack_that_only_a_person_can_mend_is_named(world: World) -> None:
+    class Stuck:
+        def describe_stacks(self, **_: Any) -> dict[str, Any]:
+            return {"Stacks": [{"StackName": "s", "StackStatus": "UPDATE_ROLLBACK_FAILED", "Parameters": []}]}
+
+    place = Place(settings.Account(world.here, ("staging",)), REGION)
+    with pytest.raises(SeedError, match="s is UPDATE_ROLLBACK_FAILED; see to it in the console"):
+        stacks.look(Stuck(), stacks.Wanted(place, "s", "t.yaml", "Resources: {}", {}))
+
+
+def test_a_change_set_with_nothing_in_it_is_no_failure(world: World) -> None:
+    """CloudFormation may see no difference where the texts differ, as in a comment."""
+    client = world.aws.client("cloudformation", world.here)
+    place = Place(settings.Account(world.here, ("staging",)), REGION)
+    template = "Resources: {Topic: {Type: 'AWS::SNS::Topic'}}"
+
+    def bring(text: str) -> dict[str, Any]:
+        step = stacks.look(client, stacks.Wanted(place, "topic", "t.yaml", text, {}))
+        return stacks.bring(client, step, lambda _: None, lambda _: None)
+
+    bring(template)
+    assert bring(f"# a comment\n{template}")["StackStatus"] == "CREATE_COMPLETE"
+    assert client.list_change_sets(StackName="topic")["Summaries"] == []
+
+
+# --------------------------------------------------------------------------------------------- projects
+
+
+@pytest.mark.slow
+def test_projects_are_on_for_every_principal(world: World) -> None:
+    pattern = "arn:aws:iam:::role/team/*"
+    done = world.prepare(principals=[world.studio, pattern])
+    assert [p["write"] for p in done["projects"]] == [
+        "turn SageMaker projects on",
+        f"show AWS's project templates to {world.studio}",
+        f"show AWS's project templates to {pattern}",
+    ]
+    client = world.aws.client("servicecatalog", world.here)
+    (shared,) = client.list_accepted_portfolio_shares(PortfolioShareType="AWS_SERVICECATALOG")["PortfolioDetails"]
+    assert shared["ProviderName"] == "Amazon SageMaker"
+    found = client.list_principals_for_portfolio(PortfolioId=shared["Id"])["Principals"]
+    assert {p["PrincipalARN"] for p in found} == {world.studio, pattern}
+    more = world.prepare(principals=[world.studio, pattern, f"{world.studio}-2"])
+    assert [p["write"] for p in more["projects"]] == [f"show AWS's project templates to {world.studio}-2"]
+
+
+@pytest.mark.slow
+def test_the_switch_can_be_left_alone(world: World) -> None:
+    assert world.prepare(sagemaker_projects=False)["projects"] == []
+    status = world.aws.client("sagemaker", world.here).get_sagemaker_servicecatalog_portfolio_status()["Status"]
+    assert status == "Disabled"
+
+
+def test_the_roles_of_awss_own_templates_are_made_when_asked_for(world: World) -> None:
+    iam = world.aws.client("iam", world.here)
+    missing = projects.roles(iam, "aws", world.here)
+    assert len(missing) == 2 * len(projects.AWS_ROLES)
+    one = "AmazonSageMakerServiceCatalogProductsEventsRole"
+    made = [write for write in missing if one in write.what]
+    made[0].act()
+    described = iam.get_role(RoleName=one)["Role"]
+    assert described["Arn"] == f"arn:aws:iam::{world.here}:role/service-role/{one}"
+    (trust,) = described["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "events.amazonaws.com"}
+    left = [write.what for write in projects.roles(iam, "aws", world.here) if "EventsRole" in write.what]
+    assert left == [f"attach AmazonSageMakerServiceCatalogProductsEventsServiceRolePolicy to {one}"]
+    assert world.prepare()["projects"][0]["write"] == "turn SageMaker projects on"
+    planned = world.prepare(plan_only=True, aws_template_roles=True)["projects"]
+    assert len(planned) == 2 * len(projects.AWS_ROLES) - 1
+
+
+def test_the_policies_of_those_roles_are_awss(world: World) -> None:
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+    known = json.loads(aws_managed_policies_data)
+    for _, policy in projects.AWS_ROLES.values():
+        path, _, name = policy.rpartition("/")
+        assert known[name]["Path"] == (f"/{path}/" if path else "/")
+
+
+# --------------------------------------------------------------------------------------------- the file
+
+GOOD = """
+regions: eu-west-1
+principals: arn:aws:iam::011111111110:role/studio
+data-science: {account: 011111111110, profile: science}
+staging: 022222222222
+production:
+  account: 022222222222
+  profile: stages
+"""
+
+
+def test_the_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(GOOD)
+    found = settings.read(tmp_path / "a.yaml")
+    assert found.accounts == (
+        settings.Account("011111111110", ("data-science",), "science"),
+        settings.Account("022222222222", ("staging", "production"), "stages"),
+    )
+    assert (found.regions, found.patterns) == (("eu-west-1",), ())
+    assert (found.projects, found.aws_template_roles) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problems"),
+    [
+        ("regions: eu-west-1", "regions: Europe", ["regions: 'Europe' must be a region such as eu-west-1"]),
+        ("regions: eu-west-1", "", ["regions: must be a list of one or more"]),
+        ("regions:", "region: x\nregions:", ["region: is no key of this file"]),
+        ("staging: 022222222222", "staging: 22", ["staging: account: '22' must be the 12 digits of an account id"]),
+        ("staging: 022222222222", "staging: []", ["staging: must say which account it is"]),
+        ("staging: 022222222222", "staging: {account: 022222222222, profile: x}", ["has x already; give one"]),
+        ("  profile: stages", "  profil: stages", ["production: profil is none of account, profile, parameters"]),
+        ("role/studio", "studio", ["must be the ARN of a role, user or group, or of a role without an account id"]),
+        ("iam::011111111110", "iam::033333333333", ["is of another account than data-science, 011111111110"]),
+        ("regions:", "sagemaker-projects: perhaps\nregions:", ["sagemaker-projects: must be yes or no"]),
+        (
+            "  profile: stages",
+            "  parameters: {DataScienceAccountId: 1}",
+            ["production: parameters: DataScienceAccountId is worked out from the rest of the file"],
+        ),
+        (GOOD, "regions: [", ["is no YAML"]),
+        (GOOD, "- a", ["must have regions, principals"]),
+        (GOOD, "regions: x\nstaging: 1", ["regions:", "principals:", "data-science:", "staging:", "production:"]),
+    ],
+)
+def test_everything_that_is_wrong_in_the_file_is_named(tmp_path: Path, old: str, new: str, problems: list[str]) -> None:
+    assert old in GOOD
+    (tmp_path / "a.yaml").write_text(GOOD.replace(old, new))
+    with pytest.raises(BadInput) as raised:
+        settings.read(tmp_path / "a.yaml")
+    assert len(raised.value.problems) == len(problems)
+    for said, expected in zip(sorted(raised.value.problems), sorted(problems), strict=True):
+        assert expected in said
+
+
+def test_more_principals_than_the_catalog_takes_are_refused(world: World) -> None:
+    many = [f"{world.studio}-{number}" for number in range(6)] + [f"arn:aws:iam:::role/{n}*" for n in "abc"]
+    with pytest.raises(BadInput) as raised:
+        world.prepare(principals=many)
+    assert len(raised.value.problems) == 2
+    declared = flow._declared("catalog.yaml")
+    assert sum(name.startswith("PrincipalArn") for name in declared) == settings.PRINCIPALS
+    assert sum(name.startswith("PrincipalPattern") for name in declared) == settings.PATTERNS
+
+
+def test_a_parameter_that_no_template_of_the_account_has_is_refused(world: World) -> None:
+    section = {"account": world.staging, "parameters": {"PortfolioName": "x"}}
+    with pytest.raises(BadInput, match="no template of this account has a parameter PortfolioName"):
+        world.prepare(staging=section)
+    assert world.stacks(world.here) == {}
+
+
+# ------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def profiles(tmp_path: Path, world: World) -> Iterator[dict[str, str]]:
+    """An environment in which three profiles are the accounts of the embedded AWS."""
+    lines = [
+        f"[{name}]\naws_access_key_id={account}\naws_secret_access_key=x\n"
+        for name, account in (("science", world.here), ("staging", world.staging), ("production", world.production))
+    ]
+    (tmp_path / "credentials").write_text("\n".join(lines))
+    kept = world.aws.environment("711111111111")
+    yield {**kept, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+
+
+def test_the_command_takes_profiles_and_prints_json(world: World, profiles: dict[str, str]) -> None:
+    file = world.write(
+        data_science={"account": world.here, "profile": "science"},
+        staging={"account": world.staging, "profile": "staging"},
+        production={"account": world.production, "profile": "production"},
+    )
+    ran = command("accounts", "--apply", str(file), "--json", env=profiles)
+    assert ran.returncode == 0, ran.stderr
+    said = json.loads(ran.stdout)
+    assert said["ok"]
+    assert {s["account"] for s in said["stacks"]} == {world.here, world.staging, world.production}
+    ran = command("accounts", "--plan", str(file), env=profiles)
+    assert ran.returncode == 0, ran.stderr
+    assert "nothing to write: everything is there" in ran.stdout
+
+
+def test_a_profile_that_is_not_there_is_bad_input(world: World, profiles: dict[str, str]) -> None:
+    ran = command(
+        "accounts", "--plan", str(world.write(staging={"account": world.staging, "profile": "nobody"})), env=profiles
+    )
+    assert ran.returncode == 2
+    assert "nobody" in ran.stderr
+
+
+def test_the_command_wants_to_be_told_whether_to_write(world: World) -> None:
+    ran = command("accounts", str(world.write()))
+    assert ran.returncode == 2
+    assert "--plan" in ran.stderr
+    assert "--apply" in ran.stderr
