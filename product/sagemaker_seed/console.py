@@ -35,7 +35,7 @@ class Console:
     def result(self, value: Mapping[str, Any]) -> None:
         """What a program reads."""
         if self.json:
-            print(json.dumps({"ok": True, **value}, indent=2))
+            print(json.dumps({"ok": not value.get("findings"), **value}, indent=2))
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:

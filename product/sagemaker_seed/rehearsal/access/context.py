@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..services.policy import Value
+from ...policies import Value
 from .rules import Table, values
 from .tables import TABLES
 

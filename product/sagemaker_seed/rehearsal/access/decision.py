@@ -6,7 +6,7 @@ account in before anybody's policies count. https://docs.aws.amazon.com/IAM/late
 
 from __future__ import annotations
 
-from ..services.policy import NOTHING, Asked, Verdict
+from ...policies import NOTHING, Asked, Verdict
 from ..wire import AwsError, Request
 from .identity import Identity, not_evaluated
 
@@ -24,7 +24,7 @@ CODES_OF_SERVICE = {"sns": ("AuthorizationError", 403)}
 def refusal(
     identity: Identity, asked: Asked, *, own: bool, resource: Verdict = NOTHING, through_resource: bool = False
 ) -> str:
-    """Why the request is refused, in AWS's words; empty if it is allowed, and then what allowed it is noted.
+    """Why the request is refused, in AWS's words; empty if it is allowed. Notes what allowed it, or that nothing did.
 
     Args:
         identity: the caller's policies.
@@ -33,6 +33,13 @@ def refusal(
         resource: what the resource's policy says.
         through_resource: whether the resource's policy must let the account in even within it, as a KMS key's does.
     """
+    reason = _reason(identity, asked, own, resource, through_resource)
+    if reason:
+        identity.grants.refuse(asked.arn, asked.action, asked.resource, reason)
+    return reason
+
+
+def _reason(identity: Identity, asked: Asked, own: bool, resource: Verdict, through_resource: bool) -> str:
     opinion = identity.says(asked)
     if opinion.denied:
         return opinion.reason

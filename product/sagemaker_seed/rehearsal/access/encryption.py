@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..services.policy import Asked
+from ...policies import Asked
 from ..wire import AwsError, Caller
 from . import keys
 from .context import UNDERSTOOD

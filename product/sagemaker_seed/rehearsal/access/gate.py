@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ..services.policy import NOTHING, Asked, Value
+from ...policies import NOTHING, Asked, Value
 from ..wire import AwsError, Caller, Request
 from . import context, keys
 from .decision import denied, message, refusal

@@ -1,27 +1,44 @@
-"""Remembers which statements of which policies let something happen, so that one can ask which were never needed."""
+"""Remembers which statements of which policies let something happen, and what nobody's policies let happen."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass
+class _Statement:
+    """What one statement has done: action -> how often, and how often no other statement would have done as well."""
+
+    actions: dict[str, int] = field(default_factory=dict)
+    alone: int = 0
 
 
 class Grants:
-    """Of one embedded AWS: caller's ARN, policy and statement -> the actions that it allowed."""
+    """Of one embedded AWS."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._actions: dict[tuple[str, str, str], dict[str, int]] = {}
+        self._statements: dict[tuple[str, str, str], _Statement] = {}
+        self._refusals: list[dict[str, str]] = []
 
-    def note(self, principal: str, granted_by: Iterable[tuple[str, str]], action: str) -> None:
+    def note(self, principal: str, granted_by: Sequence[tuple[str, str]], action: str) -> None:
         """Every statement that allowed an action counts, also where one would have been enough."""
         with self._lock:
             for policy, statement in granted_by:
-                actions = self._actions.setdefault((principal, policy, statement), {})
-                actions[action] = actions.get(action, 0) + 1
+                noted = self._statements.setdefault((principal, policy, statement), _Statement())
+                noted.actions[action] = noted.actions.get(action, 0) + 1
+                noted.alone += len(granted_by) == 1
 
-    def listed(self) -> list[dict[str, object]]:
-        """As data: ``account``, ``principal``, ``policy``, ``statement`` (Sid or number from 1), ``actions``."""
+    def refuse(self, principal: str, action: str, resource: str, reason: str) -> None:
+        """Nothing allowed this, or something denied it."""
+        with self._lock:
+            self._refusals.append({"principal": principal, "action": action, "resource": resource, "reason": reason})
+
+    def listed(self) -> list[dict[str, Any]]:
+        """As data, what ``embedded.Grant`` says."""
         with self._lock:
             return [
                 {
@@ -29,7 +46,12 @@ class Grants:
                     "principal": principal,
                     "policy": policy,
                     "statement": statement,
-                    "actions": dict(actions),
+                    **asdict(noted),
                 }
-                for (principal, policy, statement), actions in sorted(self._actions.items())
+                for (principal, policy, statement), noted in sorted(self._statements.items())
             ]
+
+    def refused(self) -> list[dict[str, str]]:
+        """As data, what ``embedded.Refusal`` says; oldest first."""
+        with self._lock:
+            return list(self._refusals)

@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
-from ..services.policy import Asked, Value, evaluate_identity, parsed
+from ...policies import Asked, Value, evaluate_identity, parsed
 from ..wire import Caller, Request
 from .grants import Grants
 from .managed import document_of

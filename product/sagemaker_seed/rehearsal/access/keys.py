@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..services.policy import NOTHING, Asked, Value, Verdict, evaluate, parsed
+from ...policies import NOTHING, Asked, Value, Verdict, evaluate, parsed
 
 ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
 

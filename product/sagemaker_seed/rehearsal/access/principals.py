@@ -8,7 +8,7 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
-from ..services.policy import ACCOUNT_PRINCIPAL, listed
+from ...policies import ACCOUNT_PRINCIPAL, listed
 
 NAMED = re.compile(
     r"arn:(?P<partition>[a-z-]+):(?:iam|sts)::(?P<account>\d{12}):(?P<kind>role|user|assumed-role)/(?P<name>[\w+=,.@/-]+)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..services.policy import Asked, Value, Verdict, evaluate, parsed
+from ...policies import Asked, Value, Verdict, evaluate, parsed
 from ..wire import Caller
 from .context import UNDERSTOOD
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...templates import properties as props
+from ...templates.desired import Desired, Output
+from ...templates.failure import TemplateError
 from ..ground import Actor, Event, Ground
-from ..services.template import TemplateError
-from . import properties as props
-from .desired import Desired, Output
 from .failure import reason_of
 from .plan import Providers, replaced_by
 from .provider import Context

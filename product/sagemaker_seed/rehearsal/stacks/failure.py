@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from ..services.template import TemplateError
+from ...templates.failure import TemplateError
 from .provider import ResourceFailed
 
 # The part of an error's code -> what the resource handlers of CloudFormation call it; the first that is found.

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..services.template import TemplateError
-from . import properties as props
-from .desired import Desired, Output
+from ...templates import properties as props
+from ...templates.desired import Desired, Output
+from ...templates.failure import TemplateError
+from ...templates.values import UNKNOWN, is_known
 from .provider import Provider
 from .stack import Resource
-from .values import UNKNOWN, is_known
 
 Providers = Mapping[str, Provider]
 

@@ -57,9 +57,11 @@ class Provider:
         delete: removes it, whatever the properties were; what does not exist any more is a success.
         replaces: names of the properties whose change makes a new resource; None: those that the type's resource
             schema calls create-only.
+        honours: names of the properties that the functions see to; others are refused by name.
     """
 
     create: Callable[[Context, Mapping[str, Any]], Made]
     update: Callable[[Context, Made, Mapping[str, Any], Mapping[str, Any]], Made]
     delete: Callable[[Context, Made, Mapping[str, Any]], None]
     replaces: frozenset[str] | None
+    honours: frozenset[str] = frozenset()

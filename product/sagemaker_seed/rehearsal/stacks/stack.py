@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from .desired import Output, Place, Wanted
-from .document import Document
+from ...templates.desired import Output, Place, Wanted
+from ...templates.document import Document
 from .provider import Made
 
 BUSY = "_IN_PROGRESS"

@@ -20,9 +20,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from ...templates.document import Document
 from ..ground import Actor, Ground
 from ..wire import AwsError
-from .document import Document
 from .stack import now
 
 POLL_SECONDS = 0.05

@@ -153,7 +153,7 @@ TABLES = {
             PORTFOLIO + "{PortfolioId}": """
                 AcceptPortfolioShare AssociatePrincipalWithPortfolio CreatePortfolioShare DeletePortfolioShare
                 DescribePortfolioShares DisassociatePrincipalFromPortfolio ListPortfolioAccess
-                ListPrincipalsForPortfolio
+                ListPrincipalsForPortfolio RejectPortfolioShare
             """,
             PRODUCT + "{Id}": "DeleteProduct DescribeProduct DescribeProductAsAdmin UpdateProduct",
             PRODUCT + "{ProductId}": """

@@ -11,7 +11,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from .. import schemas
+from ....templates import schemas
 from ..provider import Context, Made, Provider, ResourceFailed
 
 Properties = Mapping[str, Any]
@@ -59,7 +59,7 @@ def resource(
         with _bad_requests_told():
             return update(context, made, before, checked(context, new))
 
-    return kind, Provider(checked_create, checked_update, delete, replaces)
+    return kind, Provider(checked_create, checked_update, delete, replaces, known)
 
 
 def refused(kind: str, what: str) -> ResourceFailed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..services.template import TemplateError
+from .failure import TemplateError
 from .values import UNKNOWN, Scope, as_text, resolve
 
 MAX_OPERANDS = 10

@@ -163,7 +163,12 @@ def replacing(kind: str, region: str) -> frozenset[str]:
 
 
 @cache
-def _folder() -> Path:
+def data_folder() -> Path:
+    """The folder of the schemas that cfn-lint carries.
+
+    Raises:
+        RuntimeError: cfn-lint is not installed.
+    """
     found = importlib.util.find_spec("cfnlint")
     folder = Path(found.origin).parent / "data" / "schemas" if found is not None and found.origin else None
     if folder is None or not (folder / "providers" / f"{FALLBACK_REGION}.json").is_file():
@@ -174,7 +179,7 @@ def _folder() -> Path:
 @cache
 def _types(region: str) -> dict[str, str]:
     """Resource type -> digest that names the file of its schema; a region without a list of its own has us-east-1's."""
-    folder = _folder() / "providers"
+    folder = data_folder() / "providers"
     own = folder / f"{region}.json"
     content: dict[str, str] = json.loads((own if own.is_file() else folder / f"{FALLBACK_REGION}.json").read_text())
     return content
@@ -182,7 +187,7 @@ def _types(region: str) -> dict[str, str]:
 
 @cache
 def _read(kind: str, digest: str) -> ResourceSchema:
-    return ResourceSchema(kind, json.loads((_folder() / "resources" / f"{digest}.json").read_text()))
+    return ResourceSchema(kind, json.loads((data_folder() / "resources" / f"{digest}.json").read_text()))
 
 
 def _listed(value: Any) -> list[Any]:

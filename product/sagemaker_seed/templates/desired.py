@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from ..services.template import TemplateError
 from . import parameters
 from . import properties as props
 from .document import Document, dependencies, references
+from .failure import TemplateError
 from .predicates import Ask, Conditions, check_rules
 from .values import NO_VALUE, UNKNOWN, Scope, is_known, resolve
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..services.template import TemplateError
+from .failure import TemplateError
 from .values import as_text
 
 LISTS = {"CommaDelimitedList", "List<Number>", "List<String>"}

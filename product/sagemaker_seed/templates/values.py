@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..services.template import TemplateError
 from .document import FUNCTIONS, PLACEHOLDER, sub_parts
+from .failure import TemplateError
 
 
 class _Unknown:

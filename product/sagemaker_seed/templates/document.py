@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ..services.template import TemplateError
+from .failure import TemplateError
 
 SECTIONS = {
     "AWSTemplateFormatVersion",
@@ -84,12 +84,12 @@ class Document:
         return list(dict.fromkeys(resource["Type"] for resource in self.resources.values()))
 
 
-def parse(text: str, known_types: Collection[str]) -> Document:
+def parse(text: str, known_types: Collection[str] | None = None) -> Document:
     """Decodes a template.
 
     Args:
         text: YAML or JSON.
-        known_types: the types of resources that can be made here.
+        known_types: the types of resources that can be made here; None for any.
 
     Raises:
         TemplateError: what is wrong with it, in CloudFormation's words where it has some.
@@ -121,7 +121,7 @@ def parse(text: str, known_types: Collection[str]) -> Document:
             "Template format error: the embedded AWS does not have dynamic references ({{resolve:...}}) to Parameter "
             "Store and Secrets Manager."
         )
-    if unknown := sorted(set(document.types) - set(known_types)):
+    if known_types is not None and (unknown := sorted(set(document.types) - set(known_types))):
         raise TemplateError(
             "Template format error: Unrecognized resource types (the embedded AWS does not have them): "
             f"[{', '.join(unknown)}]"

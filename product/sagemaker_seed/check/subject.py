@@ -1,0 +1,141 @@
+"""What is checked: accounts to look into, the seed, the template as it would be launched, and the roles it names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from ..answers import Seed
+from ..bundle import Bundle
+from ..templates.desired import Desired
+from ..templates.values import UNKNOWN
+from . import roles
+from .findings import Report
+from .roles import Role
+
+# The longest that SageMaker gives: names, and so the patterns of policies, must hold for these too.
+LONGEST_NAME = "n" * 32
+LONGEST_ID = "p-" + "i" * 18
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account that can be looked into.
+
+    Attributes:
+        title: what it is for.
+        client: by the service's name, a boto3 client.
+    """
+
+    title: str
+    id: str
+    region: str
+    partition: str
+    client: Callable[[str], Any]
+
+
+@dataclass
+class Subject:
+    """Everything that the checks share; each leaves here what later ones need.
+
+    Attributes:
+        home: the data science account.
+        stages: the accounts of the stages that can be looked into, by ``staging`` and ``prod``.
+        stage_ids: the stages' account ids, also of those that cannot be looked into; home's where none is given.
+        bucket: the seed bucket, empty if nobody named it.
+        template: the product template's text, bound to this bucket.
+        desired: the template under the longest names; None if it cannot be evaluated.
+        object_tags: tags of the published seed code; None while it is not published.
+    """
+
+    home: Account
+    stages: Mapping[str, Account]
+    stage_ids: Mapping[str, str]
+    bucket: str
+    seed: Seed | None
+    packed: Bundle | None
+    template: str
+    template_name: str
+    given: Mapping[str, str]
+    report: Report = field(default_factory=Report)
+    desired: Desired | None = None
+    portfolio_id: str | None = None
+    launch_role_arn: str | None = None
+    code_key: str = ""
+    object_tags: Mapping[str, str] | None = None
+    _roles: dict[str, Role | None] = field(default_factory=dict)
+
+    def account_of(self, arn: str) -> Account | None:
+        """The account of an ARN, if it can be looked into."""
+        number = arn.split(":")[4]
+        return next((a for a in (self.home, *self.stages.values()) if a.id == number), None)
+
+    def role(self, arn: str) -> Role | None:
+        """The role of this ARN, with its policies; None if there is none, or nobody may look."""
+        self.read_roles([arn])
+        return self._roles[arn]
+
+    def read_roles(self, arns: Iterable[str]) -> None:
+        """Reads roles, several at once."""
+        clients: dict[str, Any] = {}
+        wanted = [arn for arn in dict.fromkeys(arns) if arn not in self._roles]
+        if not wanted:
+            return
+        for arn in wanted:
+            account = self.account_of(arn)
+            if account is not None and account.id not in clients:
+                clients[account.id] = account.client("iam")
+
+        def read(arn: str) -> Role | None:
+            iam = clients.get(arn.split(":")[4])
+            if iam is None:
+                return None
+            with self.report.looking_at(arn):
+                return roles.read(iam, arn)
+            return None
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self._roles.update(zip(wanted, pool.map(read, wanted), strict=True))
+
+    @cached_property
+    def resources(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """By logical id: the type, and the properties under the longest names; what is made up at launch is unknown."""
+        if self.desired is None:
+            return {}
+        desired, found = self.desired, {}
+        for name, wanted in desired.resources.items():
+            properties = desired.resolve(wanted.properties, self.reference, self.attribute)
+            found[name] = (wanted.type, {} if properties is UNKNOWN else properties)
+        return found
+
+    def reference(self, name: str) -> Any:
+        """What ``Ref`` of a resource will be: its name, if the template says it."""
+        from .resources import NAMES
+
+        assert self.desired is not None  # noqa: S101 - only a template that is evaluated asks
+        wanted = self.desired.resources[name]
+        if wanted.type == "AWS::KMS::Key":
+            return KEY_ID
+        return self.desired.resolve(wanted.properties.get(NAMES.get(wanted.type, ""), UNKNOWN), self.reference)
+
+    def attribute(self, name: str, attribute: str) -> Any:
+        """What ``Fn::GetAtt`` will be, of the attributes that follow from a resource's name."""
+        from .resources import arn_of
+
+        assert self.desired is not None  # noqa: S101 - only a template that is evaluated asks
+        wanted = self.desired.resources[name]
+        if attribute == "Arn":
+            own = {} if wanted.type == "AWS::KMS::Key" else self.desired.resolve(wanted.properties, self.reference)
+            return arn_of(wanted.type, own, self.home) or UNKNOWN
+        return self.reference(name) if attribute == "Name" else UNKNOWN
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The properties of the resources of one type, by logical id."""
+        return {name: properties for name, (type_, properties) in self.resources.items() if type_ == kind}
+
+
+KEY_ID = "00000000-0000-0000-0000-000000000000"

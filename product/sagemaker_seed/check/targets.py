@@ -1,0 +1,128 @@
+"""The accounts of the stages: their roles are there, can be assumed, and can read a model's artifact with its key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from ..policies import evaluate
+from . import roles
+from .roles import Answer, Role, trusts_role
+from .stages import actions, endpoint_acts, key_act, key_lets, model_role, pipeline_acts, provider, variables
+from .statements import Act, covers, there, trusts
+from .subject import Subject
+
+_DEPLOY = "deploy target-account.yaml in that account, with DataScienceAccountId={home}"
+
+
+def check(subject: Subject) -> None:
+    """Both stages, each in its own account or in the data science account."""
+    for stage, account in subject.stage_ids.items():
+        elsewhere = account != subject.home.id
+        if elsewhere and subject.account_of(f"arn:aws:iam::{account}:root") is None:
+            subject.report.note(f"{stage} account {account}: not looked into; give --{stage}-profile")
+            continue
+        _stage(subject, stage, elsewhere=elsewhere)
+
+
+def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
+    deploy_role, cloudformation_role = _roles(subject, stage)
+    fix = _DEPLOY.format(home=subject.home.id) if elsewhere else "deploy data-science-account.yaml in this account"
+    if elsewhere and deploy_role:
+        role = there(subject, deploy_role, f"the {stage} deploy role", "deploy", fix)
+        if role is not None:
+            _assumable(subject, stage, role)
+            covers(subject, role, _deploys(subject, stage, deploy_role), "deploy", f"the {stage} deploy role")
+            _reads(subject, role, f"the {stage} deploy role")
+    if cloudformation_role:
+        what = f"CloudFormation's {stage} role"
+        role = there(subject, cloudformation_role, what, "deploy", fix)
+        if role is not None:
+            covers(subject, role, endpoint_acts(subject, stage), "deploy", what)
+            if elsewhere:
+                trusts(subject, role, "cloudformation.amazonaws.com", what, "deploy")
+                _reads(subject, role, what)
+    if model := model_role(subject, stage):
+        role = there(subject, model, f"the {stage} model's role", "deploy", fix)
+        if role is not None:
+            trusts(subject, role, "sagemaker.amazonaws.com", f"the {stage} model's role", "deploy")
+            _reads(subject, role, f"the {stage} model's role")
+
+
+def _roles(subject: Subject, stage: str) -> tuple[str, str]:
+    """The role that deploys to a stage's account (empty: the pipeline's own), and the one that makes the endpoint."""
+    for pipeline in subject.of_type("AWS::CodePipeline::Pipeline").values():
+        for action in actions(pipeline):
+            name = str(action["Configuration"].get("StackName", ""))
+            if provider(action) == "CloudFormation" and name.endswith(f"-{stage}"):
+                return str(action.get("RoleArn", "")), str(action["Configuration"].get("RoleArn", ""))
+    return "", ""
+
+
+def _callers(subject: Subject, stage: str) -> Iterator[str]:
+    """The roles of the data science account that assume a stage's deploy role."""
+    for pipeline in subject.of_type("AWS::CodePipeline::Pipeline").values():
+        if any(_roles(subject, stage)[0] == action.get("RoleArn") for action in actions(pipeline)):
+            yield pipeline["RoleArn"]
+    for project in subject.of_type("AWS::CodeBuild::Project").values():
+        if variables(project).get("DEPLOY_ROLE_ARN") == _roles(subject, stage)[0]:
+            yield project["ServiceRole"]
+
+
+def _assumable(subject: Subject, stage: str, role: Role) -> None:
+    for caller in dict.fromkeys(_callers(subject, stage)):
+        if trusts_role(role, caller) is Answer.NO:
+            wanted = {"Effect": "Allow", "Principal": {"AWS": caller}, "Action": "sts:AssumeRole"}
+            subject.report.add(
+                f"the {stage} deploy role cannot be assumed",
+                role.arn,
+                f"its trust policy does not let {caller} in, which deploys or tests with it",
+                "deploy",
+                f"add to the trust policy of {role.name}: {json.dumps(wanted)}",
+            )
+
+
+def _deploys(subject: Subject, stage: str, role: str) -> Iterator[Act]:
+    for name, pipeline in subject.of_type("AWS::CodePipeline::Pipeline").items():
+        yield from (act for arn, act in pipeline_acts(subject, name, pipeline) if arn == role)
+    endpoint = next((a.resource for a in endpoint_acts(subject, stage) if ":endpoint/" in a.resource), "")
+    for verb in ("DescribeEndpoint", "InvokeEndpoint"):
+        yield Act(f"sagemaker:{verb}", endpoint, f"the test of {stage}")
+
+
+def _reads(subject: Subject, role: Role, what: str) -> None:
+    """A project's artifacts: a role's own policies, and across accounts also those of the bucket and the key."""
+    policies = subject.of_type("AWS::S3::BucketPolicy").values()
+    for properties in policies:
+        bucket = f"arn:{subject.home.partition}:s3:::{properties['Bucket']}"
+        read = Act("s3:GetObject", f"{bucket}/x", "model artifacts")
+        decrypt = key_act(subject, "kms:Decrypt", bucket, "model artifacts")
+        elsewhere = role.account != subject.home.id
+        lets = key_lets(subject, role, decrypt)
+        covers(subject, role, [read] if lets and not elsewhere else [read, decrypt], "deploy", what)
+        if not elsewhere:
+            continue
+        verdict = evaluate(properties["PolicyDocument"], roles.asked(role, read.action, read.resource, {}))
+        holders = (
+            ("bucket", read.action, verdict.allowed),
+            ("key", decrypt.action, _key_allows(subject, role, decrypt)),
+        )
+        for holder, name, allowed in holders:
+            if not allowed:
+                subject.report.add(
+                    f"the {holder} of the artifacts does not let {what} in",
+                    f"{subject.template_name}: the policy of the artifact {holder}",
+                    f"{role.arn} has to {name} across accounts, and its own policies are not enough",
+                    "deploy",
+                    f"name {role.arn} in the policy of the {holder}, or launch with the role that is named there",
+                )
+
+
+def _key_allows(subject: Subject, role: Role, act: Act) -> bool:
+    """Whether the key's policy lets in a role of another account; as one of its account is enough."""
+    for properties in subject.of_type("AWS::KMS::Key").values():
+        context = {**act.context, "kms:calleraccount": role.account}
+        verdict = evaluate(properties["KeyPolicy"], roles.asked(role, act.action, "", context))
+        if verdict.allowed and not verdict.denied:
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""CloudFormation templates and resource schemas, read and evaluated without AWS. Makes no resource and no call."""
