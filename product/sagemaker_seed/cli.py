@@ -62,11 +62,45 @@ def _parser() -> argparse.ArgumentParser:
         "--launch-role-arn", help="role that launches (default: the one that the seed bucket's tag names)"
     )
 
+    accounts = command(
+        "accounts",
+        _accounts,
+        "Deploy the account templates, and turn SageMaker projects on, in the accounts of a file.",
+    )
+    what = accounts.add_mutually_exclusive_group(required=True)
+    what.add_argument("--plan", action="store_true", help="show what would be written, and write nothing")
+    what.add_argument("--apply", action="store_true", help="write what is missing, and nothing else")
+    accounts.add_argument("file", type=Path, metavar="FILE", help="YAML: regions, principals, and the three accounts")
+
+    check = command("check", _check, "Find what will fail, before anybody publishes or launches. Reads only.")
+    _check_options(check)
+
     rehearse = command(
         "rehearse", _rehearse, "Walk the whole road, from the template to a tested production endpoint, without AWS."
     )
     _rehearse_options(rehearse)
     return parser
+
+
+def _check_options(check: argparse.ArgumentParser) -> None:
+    what = check.add_argument_group("what to check")
+    what.add_argument(
+        "seed", nargs="?", type=Path, metavar="SEED", help="a rendered seed repository (default: the accounts alone)"
+    )
+    what.add_argument("--product", type=Path, metavar="FILE", help="another product template than ours")
+    what.add_argument(
+        "--parameter", action="append", default=[], metavar="KEY=VALUE", help="a parameter to launch with"
+    )
+    where = check.add_argument_group("where")
+    where.add_argument("--to", choices=("aws", "embedded"), default="aws", help="which AWS to look into (default: aws)")
+    where.add_argument("--region", help="region to publish to (default: the seed's answer aws_region)")
+    where.add_argument("--profile", help="profile of the data science account")
+    where.add_argument("--bucket", help="seed bucket of catalog.yaml (default: the seed's answer seed_bucket)")
+    where.add_argument("--portfolio-id", help="portfolio (default: the one that the seed bucket's tag names)")
+    where.add_argument("--launch-role-arn", help="role that launches (default: the one that the bucket's tag names)")
+    for stage, name in (("staging", "staging"), ("prod", "production")):
+        where.add_argument(f"--{stage}-account", metavar="ID", help=f"{name} account (default: the data science one)")
+        where.add_argument(f"--{stage}-profile", metavar="NAME", help=f"profile to look into the {name} account with")
 
 
 def _rehearse_options(rehearse: argparse.ArgumentParser) -> None:
@@ -90,6 +124,12 @@ def _rehearse_options(rehearse: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="deploy this in the stages' accounts in place of target-account.yaml",
+    )
+    what.add_argument(
+        "--templates",
+        type=Path,
+        metavar="FOLDER",
+        help="deploy and publish the templates here in place of the product's own of the same name",
     )
     what.add_argument(
         "--parameter", action="append", default=[], metavar="KEY=VALUE", help="a parameter to launch with"
@@ -148,6 +188,49 @@ def _publish_with(clients: Clients, seed: Seed, options: argparse.Namespace, con
     )
 
 
+def _accounts(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from .accounts.connections import by_profile
+    from .accounts.flow import prepare
+
+    return prepare(by_profile(), options.file, console, plan_only=options.plan)
+
+
+def _check(options: argparse.Namespace, console: Console) -> dict[str, Any]:
+    from .check import flow
+    from .check.clients import clients
+
+    seed = read_seed(options.seed) if options.seed else None
+    text = options.product.read_text(encoding="utf-8") if options.product else None
+    if bad := [f"--parameter {word!r}: must be KEY=VALUE" for word in options.parameter if "=" not in word]:
+        raise BadInput(*bad)
+    if options.to == "embedded":
+        from .rehearsal.checking import check
+
+        if seed is None:
+            raise BadInput("check: give the folder of a seed repository, which the embedded AWS is set up for")
+        result = check(seed, console, text)
+    else:
+        region = options.region or (seed.answers["aws_region"] if seed else None)
+        if region is None:
+            raise BadInput("check: give --region, or a seed repository, which names one")
+        profiles = {"staging": options.staging_profile, "prod": options.prod_profile}
+        result = flow.check(
+            clients(region, options.profile),
+            region,
+            console,
+            seed=seed,
+            bucket=options.bucket or (seed.answers["seed_bucket"] if seed else ""),
+            portfolio_id=options.portfolio_id,
+            launch_role_arn=options.launch_role_arn,
+            stage_clients={stage: clients(region, name) for stage, name in profiles.items() if name},
+            stage_ids={"staging": options.staging_account, "prod": options.prod_account},
+            parameters=dict(word.split("=", 1) for word in options.parameter),
+            text=text,
+        )
+    flow.show(result, console)
+    return result
+
+
 def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
     from .rehearsal.road.journey import Options
     from .rehearsal.road.keeping import keep
@@ -163,6 +246,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         product=options.product,
         archive=options.archive,
         account_templates=options.account_template,
+        templates=options.templates,
         parameters=options.parameter,
         strict=options.strict,
         page=options.page or options.output / "rehearsal.html",
@@ -181,14 +265,15 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     console = Console(json=options.json)
     try:
-        console.result(options.act(options, console))
+        result = options.act(options, console)
+        console.result(result)
     except SeedError as error:
         console.fail(tuple(str(error).splitlines()))
         return error.exit_code
     except KeyboardInterrupt:
         console.fail(("interrupted; run the same command again, it goes on where it stopped",))
         return 1
-    return 0
+    return 1 if result.get("findings") else 0
 
 
 def entry() -> NoReturn:

@@ -24,7 +24,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
 
-from .embedded import FAULTS_PATH, GRANTS_PATH, JOURNAL_PATH, Call
+from .embedded import FAULTS_PATH, GRANTS_PATH, JOURNAL_PATH, REFUSALS_PATH, Call
 from .faults import Faults
 from .ground import Ground
 from .services import (
@@ -81,12 +81,14 @@ class Application:
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._journal: list[Call] = []
         self._journal_lock = threading.Lock()
+        self._faults = Faults()
         self._pages: dict[str, Callable[[], object]] = {
             JOURNAL_PATH: self._calls,
             GRANTS_PATH: ground.gate.grants.listed,
+            FAULTS_PATH: self._faults.state,
+            REFUSALS_PATH: ground.gate.grants.refused,
             **ground.pages,
         }
-        self._faults = Faults()
 
     def close(self) -> None:
         """Ends what the services have running outside this process."""
@@ -95,7 +97,7 @@ class Application:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one HTTP request."""
         page = self._pages.get(environ["PATH_INFO"])
-        if environ["PATH_INFO"] == FAULTS_PATH:
+        if environ["PATH_INFO"] == FAULTS_PATH and environ["REQUEST_METHOD"] == "POST":
             response = _json_page(self._faults.add(_body(environ)))
         else:
             response = self._aws(environ) if page is None else _json_page(page())

@@ -43,6 +43,7 @@ ACCOUNT = "111111111111"
 EXPIRED_KEY = "EXPIRED"
 JOURNAL_PATH = "/_embedded/calls"
 GRANTS_PATH = "/_embedded/grants"
+REFUSALS_PATH = "/_embedded/refusals"
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 LOG_LINES = 15
@@ -111,6 +112,7 @@ class Grant:
         policy: the name of an inline policy, the ARN of a managed one.
         statement: its ``Sid``, or its number, counted from 1.
         actions: action -> how often.
+        alone: how often it alone let it happen.
     """
 
     account: str
@@ -118,6 +120,24 @@ class Grant:
     policy: str
     statement: str
     actions: dict[str, int]
+    alone: int
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Something that policies did not let a role or a user do.
+
+    Attributes:
+        principal: the ARN of the role or user.
+        action: such as ``kms:CreateKey``.
+        resource: the ARN of what it was to be done to.
+        reason: in AWS's words.
+    """
+
+    principal: str
+    action: str
+    resource: str
+    reason: str
 
 
 class EmbeddedAws:
@@ -248,9 +268,17 @@ class EmbeddedAws:
         """Every policy statement that has let a role or a user do something so far; none where it is not strict."""
         return [Grant(**entry) for entry in self._page(GRANTS_PATH)]
 
+    def refusals(self) -> list[Refusal]:
+        """Everything so far that policies did not let a role or a user do, oldest first."""
+        return [Refusal(**entry) for entry in self._page(REFUSALS_PATH)]
+
     def fail(self, service: str, operation: str, account: str) -> None:
         """Has the next call of an operation in an account refused, whoever makes it."""
         self._page(FAULTS_PATH, {"service": service, "operation": operation, "account": account})
+
+    def failed(self) -> int:
+        """How many calls have been refused because ``fail`` said so."""
+        return int(self._page(FAULTS_PATH)["met"])
 
     def _page(self, path: str, body: object = None) -> Any:
         host, _, port = self._running_url().removeprefix("http://").partition(":")

@@ -21,10 +21,11 @@ class Fault:
 
 
 class Faults:
-    """The faults of one server that nobody has met yet."""
+    """The faults of one server."""
 
     def __init__(self) -> None:
         self._waiting: set[Fault] = set()
+        self._met = 0
         self._lock = threading.Lock()
 
     def add(self, body: bytes) -> dict[str, int]:
@@ -33,6 +34,11 @@ class Faults:
         with self._lock:
             self._waiting.add(fault)
             return {"waiting": len(self._waiting)}
+
+    def state(self) -> dict[str, int]:
+        """Says how many wait, and how many have been met."""
+        with self._lock:
+            return {"waiting": len(self._waiting), "met": self._met}
 
     def meet(self, request: Request) -> None:
         """Lets a request pass, unless a fault waits for it.
@@ -45,4 +51,5 @@ class Faults:
             if met not in self._waiting:
                 return
             self._waiting.remove(met)
+            self._met += 1
         raise AwsError("InternalFailure", MESSAGE, 400)

@@ -7,6 +7,7 @@ calls shows it. No service knows another; they meet in API calls and in events.
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import traceback
@@ -14,6 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from werkzeug.test import EnvironBuilder
 
 from .jobs.workshop import Workshop
 from .repositories import address
@@ -145,6 +148,24 @@ class Ground:
         import boto3
 
         return boto3.Session()
+
+    def permit(self, actor: Actor, region: str, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Refuses what a service does in ``actor``'s name within itself, as if they had called a JSON operation.
+
+        Raises:
+            AwsError: policies do not allow it, and the embedded AWS is strict.
+        """
+        if not self.strict:
+            return
+        body = json.dumps(parameters, default=str).encode()
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={actor.key}/20000101/{region}/{service}/aws4_request",
+            "X-Amz-Target": operation,
+            "X-Amz-Security-Token": actor.token or "",
+            "Content-Type": "application/x-amz-json-1.1",
+        }
+        environ = EnvironBuilder(method="POST", path="/", headers=list(headers.items()), data=body).get_environ()
+        self.gate.check(Request(environ, body))
 
     def environment(self, actor: Actor, region: str) -> dict[str, str]:
         """What a child process needs to reach this embedded AWS as ``actor``; there are no other credentials."""

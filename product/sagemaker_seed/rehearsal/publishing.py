@@ -13,9 +13,13 @@ from .embedded import ACCOUNT, EmbeddedAws
 from .proof import prove
 
 
-def clients_of(aws: EmbeddedAws) -> Clients:
-    """The publisher's clients, answered by the embedded AWS."""
-    return Clients(aws.client("s3"), aws.client("servicecatalog"), aws.client("sts"))
+def clients_of(aws: EmbeddedAws, key: str = ACCOUNT) -> Clients:
+    """The publisher's clients, answered by the embedded AWS.
+
+    Args:
+        key: the publisher's access key; an account's id stands for its root.
+    """
+    return Clients(aws.client("s3", key), aws.client("servicecatalog", key), aws.client("sts", key))
 
 
 def bucket_of(seed: Seed) -> str:

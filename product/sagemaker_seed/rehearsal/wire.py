@@ -38,6 +38,7 @@ SERVICES_OF_SIGNING_NAME = {
     "elasticloadbalancing": ("elbv2", "elb"),
     "monitoring": ("cloudwatch",),
     "s3": ("s3", "s3control"),
+    "s3-object-lambda": ("s3",),
     "sagemaker": (
         "sagemaker",
         "sagemaker-runtime",
@@ -47,6 +48,8 @@ SERVICES_OF_SIGNING_NAME = {
     "servicecatalog": ("servicecatalog", "servicecatalog-appregistry"),
     "states": ("stepfunctions",),
 }
+# What STS is asked without credentials, because it gives them for something else. Any other unsigned request is S3's.
+UNSIGNED = {"AssumeRoleWithSAML", "AssumeRoleWithWebIdentity"}
 READ_VERBS = re.compile(
     r"(AssumeRole|BatchGet|BatchDescribe|Check|Decode|Describe|Detect|Download|Estimate|Filter|Get|GitPull|Head|List|Lookup|"
     r"Preview|Query|Scan|Search|Select|Simulate|Test|UploadArchive|Validate|Verify)(?![a-z])"
@@ -165,8 +168,8 @@ class Request:
 
     @property
     def signing_name(self) -> str:
-        """The service in the credential scope; an unsigned request counts as S3's, which alone answers any."""
-        return self._credential.get("service", "s3")
+        """The service in the credential scope; an unsigned request is STS's or S3's, which alone answer any."""
+        return self._credential.get("service", "sts" if self.http.form.get("Action") in UNSIGNED else "s3")
 
     @property
     def access_key(self) -> str:
@@ -259,7 +262,7 @@ class Request:
         if key == EXPIRED_KEY:
             raise self._refusal("expired")
         if not key:
-            if self.service == "s3":
+            if self.service == "s3" or self.operation in UNSIGNED:
                 return Caller("", "")
             raise self._refusal("unsigned")
         for account, partitions in list(iam_backends.items()):

@@ -1,5 +1,7 @@
 """Picks the newest approved model, lets the stages' accounts read it, and writes their configurations."""
 
+from __future__ import annotations
+
 import json
 import os
 
@@ -53,11 +55,9 @@ share()
 for stage in units:
     with open(f"{stage}-config-template.json") as file:
         parameters = json.load(file)["Parameters"]
-    parameters |= {
-        "SageMakerProjectName": environment["SAGEMAKER_PROJECT_NAME"],
-        "SageMakerProjectId": environment["SAGEMAKER_PROJECT_ID"],
-        "ModelPackageName": found[0]["ModelPackageArn"],
-        "ModelExecutionRoleName": environment[f"SAGEMAKER_EXECUTION_ROLE_{stage.upper()}_NAME"],
-    }
+    parameters["SageMakerProjectName"] = environment["SAGEMAKER_PROJECT_NAME"]
+    parameters["SageMakerProjectId"] = environment["SAGEMAKER_PROJECT_ID"]
+    parameters["ModelPackageName"] = found[0]["ModelPackageArn"]
+    parameters["ModelExecutionRoleName"] = environment[f"SAGEMAKER_EXECUTION_ROLE_{stage.upper()}_NAME"]
     with open(environment[f"EXPORT_TEMPLATE_{stage.upper()}_CONFIG"], "w") as file:
         json.dump([{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()], file, indent=2)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from ..wire import AwsError
 from . import contract, processing, resolving, storage, training
 from .caching import Cache, Hit
 from .container import Place
@@ -315,6 +316,11 @@ class Execution:
             state.cache_hit = hit.execution
             self._done(state, hit.properties, {f"{kind}Job": {"Arn": hit.arn}})
             return
+        operation = contract.OPERATION[kind]
+        try:
+            self._aws().permit("sagemaker", operation, {**arguments, f"{kind}JobName": job})
+        except AwsError as error:
+            raise client_error(f"Failed to invoke sagemaker:{operation}. Error Details: {error.message}") from None
         aws = self._around.roles.acting(arguments["RoleArn"])
         arn = self._around.arn(ARN_KIND[kind], job)
         state.metadata = {f"{kind}Job": {"Arn": arn}}

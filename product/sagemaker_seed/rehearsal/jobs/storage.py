@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,14 @@ class Aws:
     def client(self, service: str) -> Any:
         """A client that acts as the actor."""
         return self._ground.client(service, self._actor, self.region)
+
+    def permit(self, service: str, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Refuses what the actor may not do, where it is done without a call.
+
+        Raises:
+            AwsError: policies do not allow it.
+        """
+        self._ground.permit(self._actor, self.region, service, operation, parameters)
 
     def environment(self) -> dict[str, str]:
         """What a job's process needs to reach it as the actor."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,7 @@ def html(title: str, result: Mapping[str, Any], problem: str) -> str:
         resources={account: _grouped(made) for account, made in result.get("resources", {}).items()},
         builds=result.get("builds", []),
         runs=result.get("runs", []),
+        grants=_by_role(result.get("grants", ())),
         missing=result.get("missing", {}),
         project=result.get("project", {}),
         publication=result.get("publication", {}),
@@ -131,6 +132,14 @@ def _grouped(made: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         family = FAMILIES.get(resource["type"].split("::")[1], "other")
         stacks.setdefault(resource["stack"], []).append({**resource, "family": family})
     return {stack: sorted(found, key=lambda r: (r["type"], r["id"])) for stack, found in stacks.items()}
+
+
+def _by_role(grants: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The statements of policies by account and role."""
+    roles: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for grant in grants:
+        roles.setdefault((grant["account"], grant["role"]), []).append(grant)
+    return roles
 
 
 def _seconds(value: float) -> str:

@@ -10,11 +10,20 @@ from typing import Any
 
 from ...errors import BadInput, SeedError
 from ...publish.release import read_template
-from ...resources import product_template
 from . import stacks
 from .journey import Journey
 
 STAGES = {"staging": "Staging", "production": "Production"}
+# The names that templates for SageMaker projects have for what the rehearsal makes.
+ACCOUNT_PARAMETERS = {
+    "DataScienceAccountId": "data-science",
+    "AccountStagingId": "staging",
+    "AccountProdId": "production",
+}
+UNIT_PARAMETERS = {"OrganizationalUnitStagingId": "staging", "OrganizationalUnitProdId": "production"}
+# Of the names of the stacks that are made of the templates.
+PREFIX = "sagemaker-seed-"
+PUBLISHER_ROLE = "rehearsal/publisher"
 STUDIO_ROLE = "service-role/studio-execution-role"
 # What Studio makes when projects are enabled in a domain: one role that all services of older project templates share.
 SHARED_ROLE = "service-role/AmazonSageMakerServiceCatalogProductsUseRole"
@@ -96,7 +105,8 @@ def _role(iam: Any, name: str, trusted: dict[str, Any], statements: list[dict[st
     path, _, last = name.rpartition("/")
     trust = _policy([{"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}])
     role = iam.create_role(Path=f"/{path}/", RoleName=last, AssumeRolePolicyDocument=trust)
-    iam.put_role_policy(RoleName=last, PolicyName="rehearsal", PolicyDocument=_policy(statements))
+    if statements:
+        iam.put_role_policy(RoleName=last, PolicyName="rehearsal", PolicyDocument=_policy(statements))
     return str(role["Role"]["Arn"])
 
 
@@ -107,35 +117,40 @@ def _policy(statements: list[dict[str, Any]]) -> str:
 def deploy_templates(journey: Journey) -> None:
     """Deploys what the accounts need before the first launch: our templates, or in the stages somebody else's."""
     given = journey.options.account_templates
-    everywhere = [product_template("data-science-account.yaml"), product_template("catalog.yaml")]
+    everywhere = [journey.template("data-science-account.yaml"), journey.template("catalog.yaml")]
+    outputs: dict[str, str] = {}
     for template in everywhere:
-        _deploy(journey, "data-science", template)
+        outputs |= _deploy(journey, "data-science", template)
+    journey.publisher_role = _publisher(journey, outputs["PublisherPolicyArn"])
     for stage in STAGES:
-        for template in given or [product_template("target-account.yaml")]:
+        for template in given or [journey.template("target-account.yaml")]:
             _deploy(journey, stage, template)
 
 
-def _deploy(journey: Journey, account: str, template: Path) -> None:
+def _publisher(journey: Journey, policy: str) -> str:
+    """A role for whoever publishes, who may do no more than the catalog's policy for them allows."""
+    iam = journey.client("iam")
+    role = _role(iam, PUBLISHER_ROLE, {"AWS": journey.accounts["data-science"]}, [])
+    iam.attach_role_policy(RoleName=role.rpartition("/")[2], PolicyArn=policy)
+    return role
+
+
+def _deploy(journey: Journey, account: str, template: Path) -> dict[str, str]:
     known = {**known_parameters(journey), "PrincipalArn1": journey.studio_role}
     declared = read_template(template.read_text(), template.name).get("Parameters", {})
     parameters = {name: known[name] for name in declared if name in known}
-    name = f"sagemaker-seed-{template.stem}"
-    stacks.deploy(journey.client("cloudformation", account), name, template, parameters, journey.doing)
+    name = f"{PREFIX}{template.stem}"
+    outputs = stacks.deploy(journey.client("cloudformation", account), name, template, parameters, journey.doing)
     made = stacks.resources(journey.client("cloudformation", account), name)
     journey.say(f"{account.replace('-', ' '):<13} {template.name}: {len(made)} resources")
+    return outputs
 
 
 def known_parameters(journey: Journey) -> dict[str, str]:
-    """What the rehearsal can fill in, by the names that templates for SageMaker projects have for it."""
-    accounts, units = journey.accounts, journey.units
-    return {
-        "DataScienceAccountId": accounts["data-science"],
-        "AccountStagingId": accounts["staging"],
-        "AccountProdId": accounts["production"],
-        "OrganizationalUnitStagingId": units["staging"],
-        "OrganizationalUnitProdId": units["production"],
-        **given(journey.options.parameters),
-    }
+    """What the rehearsal can fill in: what it knows itself, and what was given."""
+    known = {name: journey.accounts[whose] for name, whose in ACCOUNT_PARAMETERS.items()}
+    known |= {name: journey.units[whose] for name, whose in UNIT_PARAMETERS.items()}
+    return known | given(journey.options.parameters)
 
 
 def given(words: Sequence[str]) -> dict[str, str]:

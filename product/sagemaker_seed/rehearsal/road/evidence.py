@@ -11,12 +11,17 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import builds, models, runs, training
+from . import builds, models, permissions, runs, training
 from .journey import Journey
 
 RESULTS = "test-results.json"
 EVALUATION = "evaluation.json"
 CURVE = "training-curve.json"
+# What may be wrong with what somebody's builds and models have left.
+UNREADABLE = (ClientError, BotoCoreError, ValueError, tarfile.TarError, zipfile.BadZipFile)
+# What the page shows of test results, and of each check in them.
+FORM = {"stage", "outcome", "endpoint", "seconds", "checks"}
+CHECK = {"name", "outcome", "message", "seconds"}
 
 
 def result(journey: Journey) -> dict[str, Any]:
@@ -52,6 +57,7 @@ def collect(journey: Journey) -> None:
         "builds": _builds,
         "tests": _tests,
         "models": _models,
+        **({"grants": permissions.statements, "refusals": permissions.refusals} if journey.options.strict else {}),
     }
     journey.result |= {
         "accounts": journey.accounts,
@@ -62,7 +68,7 @@ def collect(journey: Journey) -> None:
     for name, part in parts.items():
         try:
             journey.result[name] = part(journey)
-        except (ClientError, BotoCoreError) as error:
+        except UNREADABLE as error:
             journey.result["missing"][name] = str(error)
 
 
@@ -163,7 +169,22 @@ def _tests(journey: Journey) -> list[dict[str, Any]]:
 def _results_in(archive: bytes) -> list[dict[str, Any]]:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         names = [name for name in opened.namelist() if name.rpartition("/")[2] == RESULTS]
-        return [json.loads(opened.read(name)) for name in names]
+        return [_shown(json.loads(opened.read(name))) for name in names]
+
+
+def _shown(results: Any) -> dict[str, Any]:
+    """Results in the form of the page; of those in a form of somebody else's, all that they hold, as one check."""
+    known = results if isinstance(results, dict) else {}
+    checks = known.get("checks")
+    if (
+        known.keys() >= FORM
+        and isinstance(checks, list)
+        and all(isinstance(c, dict) and c.keys() >= CHECK for c in checks)
+    ):
+        return known
+    outcome = str(known.get("outcome", ""))
+    check = {"name": RESULTS, "outcome": outcome, "message": json.dumps(results), "seconds": 0.0}
+    return {"stage": "", "outcome": outcome, "endpoint": RESULTS, "seconds": 0.0, "checks": [check]}
 
 
 def _models(journey: Journey) -> list[dict[str, Any]]:
@@ -175,13 +196,15 @@ def _model(journey: Journey, package: str) -> dict[str, Any]:
     """A model package with what its metrics and the files beside them say."""
     described = journey.client("sagemaker").describe_model_package(ModelPackageName=package)
     statistics = described.get("ModelMetrics", {}).get("ModelQuality", {}).get("Statistics", {}).get("S3Uri", "")
-    data = described["InferenceSpecification"]["Containers"][0].get("ModelDataUrl", "")
+    containers = described.get("InferenceSpecification", {}).get("Containers") or [{}]
+    data = containers[0].get("ModelDataUrl", "")
     beside = f"{statistics.rpartition('/')[0]}/{EVALUATION}" if statistics else ""
     evaluation = _json(journey, beside)
+    metrics = evaluation.get("metrics")
     return {
         "package": models.short(package),
         "approval": described["ModelApprovalStatus"],
-        "metrics": evaluation.get("metrics") or _values(_json(journey, statistics)),
+        "metrics": metrics if isinstance(metrics, dict) and metrics else _values(_json(journey, statistics)),
         "evaluation": evaluation,
         "curve": _curve(journey, f"{data.rpartition('/')[0]}/output.tar.gz" if data else ""),
     }
@@ -213,7 +236,10 @@ def _read(journey: Journey, uri: str) -> bytes | None:
 
 def _json(journey: Journey, uri: str) -> dict[str, Any]:
     content = _read(journey, uri)
-    loaded = json.loads(content) if content else {}
+    try:
+        loaded = json.loads(content) if content else {}
+    except ValueError:
+        return {}
     return loaded if isinstance(loaded, dict) else {}
 
 

@@ -22,7 +22,7 @@ class Fault:
     account: str
 
 
-# Any one of these is met by every project that comes by there, whoever wrote it.
+# Any one of these is met by every project that comes by there, whoever wrote it, if it tests what it has deployed.
 FAULTS = {
     "launch": Fault("launch", "codepipeline", "CreatePipeline", "data-science"),
     "train": Fault("launch", "sagemaker", "CreateModelPackage", "data-science"),
@@ -31,4 +31,6 @@ FAULTS = {
     "staging-test": Fault("approve", "sagemaker-runtime", "InvokeEndpoint", "staging"),
     "production": Fault("approve", "sagemaker", "CreateEndpoint", "production"),
     "production-test": Fault("approve", "sagemaker-runtime", "InvokeEndpoint", "production"),
+    "staging-update": Fault("better", "sagemaker", "UpdateEndpoint", "staging"),
+    "production-update": Fault("better", "sagemaker", "UpdateEndpoint", "production"),
 }

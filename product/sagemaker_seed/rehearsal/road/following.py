@@ -19,7 +19,9 @@ def follow_to_approval(journey: Journey) -> list[runs.Run]:
     for run in done:
         refuse_failure(journey, run)
     if not any(run.waits for run in done):
-        raise SeedError("production was reached without a person's approval")
+        if journey.options.product is None:
+            raise SeedError("production was reached without a person's approval")
+        journey.say("nobody was asked: production was reached without a person's approval")
     return done
 
 
@@ -78,9 +80,15 @@ def refuse_failure(journey: Journey, run: runs.Run) -> None:
         return
     journey.runs.append(run)
     explain(journey, run)
+    raise SeedError(failure(run))
+
+
+def failure(run: runs.Run) -> str:
+    """Where an execution failed, and what was said there."""
+    failed = run.failed
     if failed is None:
-        raise SeedError(f"{run.pipeline}: {run.status}")
-    raise SeedError(f"{run.pipeline}: {failed.stage}/{failed.name} failed: {failed.said or 'nothing says why'}")
+        return f"{run.pipeline}: {run.status}"
+    return f"{run.pipeline}: {failed.stage}/{failed.name} failed: {failed.said or 'nothing says why'}"
 
 
 def explain(journey: Journey, run: runs.Run) -> None:

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from ...errors import BadInput
+from botocore.exceptions import ClientError
+
+from ...errors import BadInput, SeedError
 from ...publish.release import OBJECT_TAGGING, read_template
+from ..embedded import ACCOUNT
 from . import models
-from .accounts import STAGES
-from .journey import Journey, Product
+from .accounts import STAGES, given
+from .journey import REGION, Journey, Options, Product
+from .launch import check_parameters
 
 PORTFOLIO_OUTPUT = "PortfolioId"
 GROUP_VARIABLE = "SOURCE_MODEL_PACKAGE_GROUP_NAME"
+# A flower for the model that the rehearsal brings.
+FLOWER = "5.1,3.5,1.4,0.2"
+PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 
 
 def parameters_at(s3: Any, url: str) -> dict[str, Any]:
@@ -37,29 +47,65 @@ def seed_files(archive: Path) -> list[str]:
     try:
         with zipfile.ZipFile(archive) as opened:
             return [name for name in opened.namelist() if not name.endswith("/")]
-    except (OSError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{archive}: is no zip that can be read: {error}") from None
+    except OSError as error:
+        raise BadInput(f"{archive}: cannot be read: {error.strerror}") from None
+    except zipfile.BadZipFile as error:
+        raise BadInput(f"{archive}: is no zip: {error}") from None
+
+
+@dataclass(frozen=True)
+class Template:
+    """Somebody else's product template: its text, its parameters, and where it reads its seed code from."""
+
+    text: str
+    parameters: Mapping[str, Any]
+    bucket: str
+    key: str
+
+
+def read(options: Options) -> Template:
+    """Reads the product template, and looks at all that comes with it before anything is made.
+
+    Raises:
+        BadInput: a file cannot be read, a parameter is missing, or nothing says where the seed code belongs.
+    """
+    assert options.product is not None and options.archive is not None  # noqa: S101 - the caller has seen to it
+    text = _text(options.product)
+    content = read_template(text, str(options.product))
+    parameters = content.get("Parameters") or {}
+    seed_files(options.archive)
+    check_parameters(parameters, options.parameters)
+    for template in options.account_templates:
+        read_template(_text(template), str(template))
+    return Template(text, parameters, *_code_place(content, options))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path}: is no text") from None
 
 
 def register(journey: Journey) -> None:
     """Uploads the template and the seed code, and registers a product, as the console or a script would.
 
-    The seed code lies where the template's default parameters or its resources say, with their own bucket and key.
+    The seed code lies where the template's repository reads it from, in a bucket of their own.
 
     Raises:
         BadInput: the template or the zip cannot be used.
     """
     options = journey.options
+    template = read(options)
     assert options.product is not None and options.archive is not None  # noqa: S101 - the step is theirs alone
-    text = options.product.read_text()
-    template = read_template(text, options.product.name)
-    bucket, key = _code_place(template, options.product.name)
     s3, catalog = journey.client("s3"), journey.client("servicecatalog")
-    _ensure_bucket(s3, bucket)
-    s3.put_object(Bucket=bucket, Key=key, Body=options.archive.read_bytes(), Tagging=OBJECT_TAGGING)
-    template_key = f"product-templates/{options.product.name}"
-    s3.put_object(Bucket=bucket, Key=template_key, Body=text.encode(), Tagging=OBJECT_TAGGING)
-    url = f"https://{bucket}.s3.{journey.region}.amazonaws.com/{template_key}"
+    _ensure_bucket(s3, template.bucket)
+    s3.put_object(Bucket=template.bucket, Key=template.key, Body=options.archive.read_bytes(), Tagging=OBJECT_TAGGING)
+    key = f"product-templates/{options.product.name}"
+    s3.put_object(Bucket=template.bucket, Key=key, Body=template.text.encode(), Tagging=OBJECT_TAGGING)
+    url = f"https://{template.bucket}.s3.{journey.region}.amazonaws.com/{quote(key)}"
     made = catalog.create_product(
         Name=options.product.stem,
         Owner="Rehearsal",
@@ -73,37 +119,49 @@ def register(journey: Journey) -> None:
     )
     product = made["ProductViewDetail"]["ProductViewSummary"]["ProductId"]
     _offer(journey, catalog, product)
-    journey.product = Product(
-        options.product.stem,
-        product,
-        made["ProvisioningArtifactDetail"]["Id"],
-        "1",
-        template.get("Parameters", {}),
-    )
-    journey.say(f"{product}: {options.product.name}, {len(text):,} bytes")
-    journey.say(f"s3://{bucket}/{key}: {len(journey.seed_files)} files")
+    version = made["ProvisioningArtifactDetail"]["Id"]
+    journey.product = Product(options.product.stem, product, version, "1", template.parameters)
+    journey.say(f"{product}: {options.product.name}, {len(template.text):,} bytes")
+    journey.say(f"s3://{template.bucket}/{template.key}: {len(journey.seed_files)} files")
 
 
-def _code_place(template: dict[str, Any], name: str) -> tuple[str, str]:
+def _code_place(template: Mapping[str, Any], options: Options) -> tuple[str, str]:
     """Where the template reads its seed code from: the first repository that has any."""
-    defaults = {key: said.get("Default", "") for key, said in template.get("Parameters", {}).items()}
+    declared = template.get("Parameters") or {}
+    known = {name: str(said["Default"]) for name, said in declared.items() if "Default" in said}
+    known |= {
+        "AWS::AccountId": ACCOUNT,
+        "AWS::Partition": "aws",
+        "AWS::Region": REGION,
+        "AWS::URLSuffix": "amazonaws.com",
+    }
+    known |= given(options.parameters)
     for resource in template["Resources"].values():
-        place = resource.get("Properties", {}).get("Code", {}) if isinstance(resource, dict) else {}
-        found = place.get("S3") if isinstance(place, dict) else None
-        if isinstance(found, dict) and resource.get("Type") == "AWS::CodeCommit::Repository":
-            bucket, key = (_plain(found.get(part), defaults) for part in ("Bucket", "Key"))
+        if not isinstance(resource, dict) or resource.get("Type") != "AWS::CodeCommit::Repository":
+            continue
+        code = (resource.get("Properties") or {}).get("Code")
+        place = code.get("S3") if isinstance(code, dict) else None
+        if isinstance(place, dict):
+            bucket, key = (_plain(place.get(part), known) for part in ("Bucket", "Key"))
             if bucket and key:
                 return bucket, key
     raise BadInput(
-        f"{name}: no AWS::CodeCommit::Repository with Code.S3 whose Bucket and Key are plain text or parameters with "
-        "defaults, so the rehearsal cannot tell where to put the seed code"
+        f"{options.product}: has no AWS::CodeCommit::Repository whose Code.S3 says by texts and parameters alone where "
+        "the seed code is, so the rehearsal cannot put it there"
     )
 
 
-def _plain(value: Any, defaults: dict[str, str]) -> str:
-    """A text, or the default of the parameter that it names (short forms are read as plain values)."""
-    named = value.get("Ref") if isinstance(value, dict) else value
-    return str(defaults.get(str(named), named or ""))
+def _plain(value: Any, known: Mapping[str, str]) -> str:
+    """A text, what a parameter holds, or a text with parameters in it; empty if it is none of these.
+
+    The short forms of ``Ref`` and ``Fn::Sub`` have been read as plain values.
+    """
+    if isinstance(value, dict) and len(value) == 1:
+        value = value.get("Ref", value.get("Fn::Sub"))
+    if not isinstance(value, str):
+        return ""
+    text = PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), known.get(value, value))
+    return "" if PLACEHOLDER.search(text) else text
 
 
 def _ensure_bucket(s3: Any, bucket: str) -> None:
@@ -143,7 +201,7 @@ def register_model(journey: Journey) -> list[dict[str, Any]]:
     if group not in {found["ModelPackageGroupName"] for found in groups}:
         sagemaker.create_model_package_group(ModelPackageGroupName=group)
     image = f"{account}.dkr.ecr.{journey.region}.amazonaws.com/sagemaker-xgboost:3.2-0"
-    sagemaker.create_model_package(
+    made = sagemaker.create_model_package(
         ModelPackageGroupName=group,
         ModelApprovalStatus=models.PENDING,
         InferenceSpecification={
@@ -152,8 +210,27 @@ def register_model(journey: Journey) -> list[dict[str, Any]]:
             "SupportedResponseMIMETypes": ["text/csv"],
         },
     )
+    journey.own_package = str(made["ModelPackageArn"])
     journey.say("nothing was trained, so the rehearsal registered a model of its own")
     return models.packages(sagemaker)
+
+
+def invoke(journey: Journey) -> None:
+    """Asks each endpoint that serves the rehearsal's own model about a flower: nobody else may test that one.
+
+    Raises:
+        SeedError: an endpoint does not answer.
+    """
+    for stage, endpoint in journey.endpoints.items():
+        if endpoint["package"] != journey.own_package:
+            continue
+        try:
+            answer = journey.client("sagemaker-runtime", stage).invoke_endpoint(
+                EndpointName=endpoint["name"], ContentType="text/csv", Body=FLOWER
+            )
+        except ClientError as error:
+            raise SeedError(f"{endpoint['name']} does not answer: {error}") from error
+        journey.say(f"{stage:<13} {endpoint['name']} answers {' '.join(answer['Body'].read().decode().split())}")
 
 
 def _readable(journey: Journey, bucket: str) -> str:

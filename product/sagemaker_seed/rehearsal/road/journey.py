@@ -13,9 +13,13 @@ from typing import Any
 from ...answers import Seed
 from ...bundle import Bundle
 from ...console import Console
+from ...resources import product_template
 from ..embedded import ACCOUNT, EmbeddedAws
 from .repository import Clone
 from .runs import Follower, Run
+
+# Of somebody else's product, which does not say where it will be.
+REGION = "us-east-1"
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Options:
         product: somebody else's product template; with it ``archive``, their seed code.
         archive: a zip of seed code.
         account_templates: templates to deploy in the stages' accounts in place of ours.
+        templates: a folder whose templates are deployed and published in place of the product's of the same name.
         parameters: ``key=value`` launch parameters on top of what the rehearsal knows.
         strict: whether what roles do must be allowed by their policies.
         page: where to write the page about the rehearsal; None for none.
@@ -46,6 +51,7 @@ class Options:
     product: Path | None = None
     archive: Path | None = None
     account_templates: Sequence[Path] = ()
+    templates: Path | None = None
     parameters: Sequence[str] = ()
     strict: bool = False
     page: Path | None = None
@@ -112,6 +118,7 @@ class Journey:
         accounts: ids by what the account is for (``data-science``, ``staging``, ``production``).
         units: ids of the organizational units, by stage.
         studio_role: the role that people in Studio act as.
+        publisher_role: the role of whoever publishes.
     """
 
     aws: EmbeddedAws
@@ -121,10 +128,12 @@ class Journey:
     product: Product
     project: Project
     studio_role: str
+    publisher_role: str
     scratch: Path
     follower: Follower
     clone: Clone
     package: str
+    own_package = ""  # of a model that the rehearsal brought
     first: str
 
     def __init__(self, options: Options, console: Console) -> None:
@@ -161,7 +170,12 @@ class Journey:
     @property
     def wanted_region(self) -> str:
         """The region of the answers; of somebody else's product, the first that AWS had."""
-        return self.seed.answers["aws_region"] if self.options.product is None else "us-east-1"
+        return self.seed.answers["aws_region"] if self.options.product is None else REGION
+
+    def template(self, name: str) -> Path:
+        """A template of the product, or what stands in for it."""
+        folder = self.options.templates
+        return folder / name if folder is not None and (folder / name).is_file() else product_template(name)
 
     @property
     def project_name(self) -> str:
@@ -210,6 +224,12 @@ class Journey:
     def person(self) -> str:
         """The access key of a data scientist, who launches, approves and looks; a session of Studio's role."""
         answer = self.client("sts").assume_role(RoleArn=self.studio_role, RoleSessionName="data-scientist")
+        return str(answer["Credentials"]["AccessKeyId"])
+
+    @cached_property
+    def publisher(self) -> str:
+        """The access key of whoever publishes."""
+        answer = self.client("sts").assume_role(RoleArn=self.publisher_role, RoleSessionName="publisher")
         return str(answer["Credentials"]["AccessKeyId"])
 
     def as_person(self, service: str) -> Any:

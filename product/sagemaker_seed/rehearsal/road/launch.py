@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import SeedError
+from ...errors import BadInput, SeedError
 from . import accounts, stacks
 from .journey import Journey, Product, Project
 
@@ -33,7 +34,7 @@ def launch(journey: Journey, name: str) -> Project:
     )
     described = _wait(journey, sagemaker, name)
     cloudformation = journey.client("cloudformation")
-    stack = _stack_of(cloudformation, described["ProjectId"])
+    stack = _stack_of(journey, described)
     if described["ProjectStatus"] != "CreateCompleted":
         said = described.get("ServiceCatalogProvisionedProductDetails", {}).get("ProvisionedProductStatusMessage", "")
         why = stacks.reason(cloudformation, stack["StackId"]) if stack else said
@@ -46,15 +47,24 @@ def launch(journey: Journey, name: str) -> Project:
 
 
 def _parameters(journey: Journey, product: Product) -> dict[str, str]:
+    check_parameters(product.parameters, journey.options.parameters)
     known = accounts.known_parameters(journey)
-    unknown = set(accounts.given(journey.options.parameters)) - set(product.parameters)
-    if unknown:
-        raise SeedError(f"the product has no parameter {', '.join(sorted(unknown))}")
-    missing = [p for p, said in product.parameters.items() if "Default" not in said and p not in known.keys() | OWN]
-    if missing:
-        words = " ".join(f"--parameter {name}=..." for name in missing)
-        raise SeedError(f"the product has parameters without a default that the rehearsal cannot fill in: {words}")
     return {name: known[name] for name in product.parameters if name in known}
+
+
+def check_parameters(declared: Mapping[str, Any], words: Sequence[str]) -> None:
+    """Whether a template can be launched with ``key=value`` parameters and what the rehearsal knows.
+
+    Raises:
+        BadInput: one that the template does not have, or lacks.
+    """
+    given = accounts.given(words)
+    known = {*accounts.ACCOUNT_PARAMETERS, *accounts.UNIT_PARAMETERS, *OWN, *given}
+    if unknown := sorted(given.keys() - declared.keys()):
+        raise BadInput(f"the product has no parameter {', '.join(unknown)}")
+    if missing := [name for name, said in declared.items() if "Default" not in said and name not in known]:
+        asked = " ".join(f"--parameter {name}=..." for name in missing)
+        raise BadInput(f"the product has parameters without a default that the rehearsal cannot fill in: {asked}")
 
 
 def _wait(journey: Journey, sagemaker: Any, name: str) -> dict[str, Any]:
@@ -69,11 +79,11 @@ def _wait(journey: Journey, sagemaker: Any, name: str) -> dict[str, Any]:
         time.sleep(stacks.POLL_SECONDS)
 
 
-def _stack_of(cloudformation: Any, project: str) -> dict[str, Any] | None:
-    """The stack that a launch made: the one that got the project's id."""
-    pages = cloudformation.get_paginator("describe_stacks").paginate()
-    for stack in (stack for page in pages for stack in page["Stacks"]):
-        given = {p["ParameterKey"]: p.get("ParameterValue") for p in stack.get("Parameters", ())}
-        if given.get("SageMakerProjectId") == project:
-            return dict(stack)
+def _stack_of(journey: Journey, described: dict[str, Any]) -> dict[str, Any] | None:
+    """The stack that Service Catalog made for a project; it bears the provisioned product's id."""
+    provisioned = described.get("ServiceCatalogProvisionedProductDetails", {}).get("ProvisionedProductId", "")
+    for page in journey.client("cloudformation").get_paginator("describe_stacks").paginate():
+        for stack in page["Stacks"]:
+            if provisioned and stack["StackName"].endswith(f"-{provisioned}"):
+                return dict(stack)
     return None

@@ -46,17 +46,17 @@ class Clone:
 
     def files(self) -> list[str]:
         """The files of the newest commit."""
-        return self._git("ls-files").splitlines()
+        return [name for name in self._git("ls-files", "-z").split("\0") if name]
 
     def commit(self, message: str, changes: Mapping[str, str]) -> str:
-        """Writes the files, commits and pushes them to ``main``; returns the commit's id."""
+        """Writes the files, commits and pushes them to the branch that was cloned; returns the commit's id."""
         for name, text in changes.items():
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         self._git("add", "--all")
         self._git("commit", "--quiet", "--message", message)
-        self._git("push", "--quiet", "origin", "HEAD:main")
+        self._git("push", "--quiet", "origin", "HEAD")
         return self._git("rev-parse", "HEAD").strip()
 
     def push_branch(self, name: str) -> None:

@@ -21,13 +21,15 @@ from ..page.write import write as write_page
 from ..proof import prove as proof_of
 from ..publishing import bucket_of, clients_of
 from ..rendering import render as render_seed
-from . import accounts, evidence, foreign, models, repository, runs, training
+from . import accounts, evidence, foreign, models, permissions, repository, runs, training
 from . import launch as launching
 from .after import AFTER
-from .faults import FAULTS
-from .following import confirm, explain, follow_to_approval
+from .faults import FAULTS, Fault
+from .following import confirm, explain, failure, follow_to_approval
 from .journey import Journey, Options, Product, Silent
 from .summary import table
+
+# What the name of our product's second pipeline ends with.
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,9 @@ def _accounts(journey: Journey) -> None:
 
 
 def _publish(journey: Journey) -> None:
+    clients, template = clients_of(journey.aws, journey.publisher), journey.template("project.yaml")
     before = len(journey.aws.calls())
-    done = publish_with(clients_of(journey.aws), journey.seed, journey.teller, bucket=bucket_of(journey.seed))
+    done = publish_with(clients, journey.seed, journey.teller, bucket=bucket_of(journey.seed), template=template)
     between = len(journey.aws.calls())
     journey.product = Product(
         done["project"], done["product_id"], done["version_id"], done["version"], _parameters_of(journey, done)
@@ -84,8 +87,9 @@ def _prove(journey: Journey) -> None:
 
 
 def _publish_again(journey: Journey) -> None:
+    clients, template = clients_of(journey.aws, journey.publisher), journey.template("project.yaml")
     before = len(journey.aws.calls())
-    again = publish_with(clients_of(journey.aws), journey.seed, Silent(), bucket=bucket_of(journey.seed))
+    again = publish_with(clients, journey.seed, Silent(), bucket=bucket_of(journey.seed), template=template)
     calls = journey.aws.calls()[before:]
     writes = [call.operation for call in calls if call.writes]
     if writes or again["version_id"] != journey.product.version_id:
@@ -119,10 +123,13 @@ def _train(journey: Journey) -> None:
     journey.runs += done
     for run in done:
         explain(journey, run)
-    for execution in training.executions(journey.client("sagemaker")):
-        for line in training.lines(execution):
-            journey.say(line)
+    trained = training.executions(journey.client("sagemaker"))
+    for line in (line for execution in trained for line in training.lines(execution)):
+        journey.say(line)
     found = models.packages(journey.as_person("sagemaker"))
+    if not found and (journey.options.product is None or trained):
+        said = "; ".join(failure(run) for run in done if run.failed)
+        raise SeedError(f"no model was registered: {said or 'nothing says why'}")
     if not found:
         found = foreign.register_model(journey)
     journey.package = str(found[0]["ModelPackageArn"])
@@ -144,6 +151,7 @@ def _staging(journey: Journey) -> None:
 def _production(journey: Journey) -> None:
     confirm(journey)
     _check_served(journey)
+    foreign.invoke(journey)
 
 
 def _check_served(journey: Journey) -> None:
@@ -240,34 +248,75 @@ def _check(options: Options) -> None:
         raise BadInput(f"--until {options.until}: no such step; the steps are {', '.join(names)}")
     if options.fail_at and options.fail_at not in FAULTS:
         raise BadInput(f"--fail-at {options.fail_at}: must be one of {', '.join(FAULTS)}")
+    if options.fail_at:
+        step = FAULTS[options.fail_at].step
+        if step in AFTER and not _after(options):
+            raise BadInput(f"--fail-at {options.fail_at}: comes after the first deployment, add --after")
+        if options.until and names.index(options.until) < names.index(step):
+            raise BadInput(f"--fail-at {options.fail_at}: comes after --until {options.until}")
     if (options.product is None) != (options.archive is None):
         raise BadInput("--product and --seed belong together: a product template, and the zip of its seed code")
-    if options.product is not None and options.seed is not None:
+    if options.product is None:
+        return
+    if options.seed is not None:
         raise BadInput(f"either the seed repository {options.seed} or --product, not both")
+    if options.answers:
+        raise BadInput("--answer is for the seed repository that is rendered; with --product there is none")
+    foreign.read(options)
 
 
 def _walk_on(journey: Journey, steps: list[Stage]) -> None:
-    fault = FAULTS.get(journey.options.fail_at or "")
-    until = journey.options.until
-    after = AFTER if journey.options.after or until in AFTER else {}
-    acts = [*((s.name, s.act) for s in steps), *after.items()]
+    options = journey.options
+    fault = FAULTS.get(options.fail_at or "")
+    acts = [*((step.name, step.act) for step in steps), *_after(options).items()]
+    if fault is None:
+        _take(journey, acts, None)
+        return
+    made = f"the rehearsal made {fault.operation} fail in {fault.account} (--fail-at {options.fail_at})"
+    try:
+        _take(journey, acts, fault)
+    except SeedError as error:
+        if not journey.aws.failed():
+            raise  # for a reason of its own, before the fault was met
+        raise SeedError(f"{error}; {made}") from error
+    if journey.aws.failed():
+        raise SeedError(f"{made}, and nothing on the road noticed")
+    raise SeedError(f"--fail-at {options.fail_at}: nothing failed, nobody called {fault.operation} in {fault.account}")
+
+
+def _after(options: Options) -> dict[str, Callable[[Journey], None]]:
+    return AFTER if options.after or options.until in AFTER else {}
+
+
+def _take(journey: Journey, acts: list[tuple[str, Callable[[Journey], None]]], fault: Fault | None) -> None:
     for name, act in acts:
         with journey.step(name):
             if fault is not None and fault.step == name:
                 journey.aws.fail(fault.service, fault.operation, journey.accounts[fault.account])
+            refused = len(journey.aws.refusals())
             try:
                 act(journey)
             except (ClientError, BotoCoreError) as error:
-                raise SeedError(f"{name}: {error}") from error
-        if name == until:
+                raise _explained(journey, name, refused, f"{name}: {error}") from error
+            except SeedError as error:
+                raise _explained(journey, name, refused, str(error)) from error
+        if name == journey.options.until:
             return
+
+
+def _explained(journey: Journey, step: str, before: int, problem: str) -> SeedError:
+    """The failure of a step, beginning with the permission that was missing if one was."""
+    return SeedError(permissions.lacking(problem, step, journey.aws.refusals(), before))
 
 
 def _farewell(journey: Journey) -> None:
     console = journey.console
     for line in table(journey.steps):
         console.say(line)
-    console.say(f"{console.style('done', 'ok')} in {journey.seconds:.1f} s; the embedded AWS is gone, this stays:")
+    stays = journey.options.product is None or journey.options.page is not None
+    console.say(
+        f"{console.style('done', 'ok')} in {journey.seconds:.1f} s; the embedded AWS is gone{', this stays:' * stays}"
+    )
     if journey.options.product is None:
         console.say(f"  seed repository  {journey.folder}")
         console.say(f"  bundle           {journey.bundle}")

@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from ...templates import parameters
+from ...templates.desired import Desired, Place
+from ...templates.document import Document, parse
+from ...templates.failure import TemplateError
 from ..ground import Actor, Ground
-from ..stacks import parameters, plan
-from ..stacks.desired import Desired, Place
-from ..stacks.document import Document, parse
+from ..stacks import plan
 from ..stacks.engine import Deployment
 from ..stacks.plan import Providers
 from ..stacks.provider import Provider
@@ -21,7 +23,6 @@ from ..stacks.stack import Stack, Stacks
 from ..wire import AwsError, Request, not_implemented
 from . import template, validation
 from .service import Operation
-from .template import TemplateError
 
 Parameters = dict[str, Any]
 Answer = dict[str, Any]

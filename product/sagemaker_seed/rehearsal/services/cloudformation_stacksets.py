@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ..stacks import parameters
+from ...templates import parameters
 from ..stacks.stacksets import (
     SELF_MANAGED,
     SERVICE_MANAGED,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..stacks import parameters
-from ..stacks.document import Document
+from ...templates import parameters
+from ...templates.document import Document
+from ...templates.values import as_text
 from ..stacks.stack import Resource, Stack, StackEvent
-from ..stacks.values import as_text
 from ..wire import AwsError, Request
 from .cloudformation_requests import Answer, Parameters, Requests, invalid, page, required_capabilities
 

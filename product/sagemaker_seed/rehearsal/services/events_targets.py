@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ... import policies as policy
 from ..ground import Actor, Ground
 from ..wire import AwsError, not_implemented
-from . import events_input, policy
+from . import events_input
 
 PRINCIPAL = "events.amazonaws.com"
 ARN = re.compile(r"arn:(?P<partition>[\w-]+):(?P<service>[\w-]+):(?P<region>[\w-]*):(?P<account>\d*):(?P<resource>.+)")

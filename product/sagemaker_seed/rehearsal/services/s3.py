@@ -21,11 +21,11 @@ from urllib.parse import parse_qsl, unquote
 from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
+from ... import policies as policy
 from ..access import context, encryption
 from ..access.decision import message, refusal
 from ..access.identity import not_evaluated
 from ..wire import AwsError, Caller, Request, not_implemented
-from . import policy
 from .service import Service
 
 # Operations whose IAM action is not simply their own name.

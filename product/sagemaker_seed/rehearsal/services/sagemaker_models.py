@@ -13,12 +13,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.sagemaker.models import sagemaker_backends
 
+from ... import policies as policy
 from ..ground import Ground
 from ..jobs import storage
 from ..jobs.failure import StepFailure
 from ..serving.model_server import Contents
 from ..wire import AwsError, Request, not_implemented
-from . import policy, validation
+from . import validation
 from .sagemaker_registry import Registry, backend, invalid
 from .service import Operation
 

@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from ..ground import Actor, Event, Ground
 from ..wire import AwsError, Request, not_implemented
+from . import aws_portfolio
 from .sagemaker_models import arn, checked, listed
 from .sagemaker_registry import invalid
 from .service import Operation
@@ -250,12 +251,24 @@ class Projects:
         return listed(found, given, "ProjectSummaryList", keys, "ProjectName")
 
     def _enable(self, request: Request) -> Answer:
+        """Accepts AWS's share of SageMaker's portfolio, in the caller's name."""
+        self._share(request).accept_portfolio_share(
+            PortfolioId=aws_portfolio.ID, PortfolioShareType=aws_portfolio.SHARE
+        )
         self._enabled.add((request.caller.account, request.region))
         return {}
 
     def _disable(self, request: Request) -> Answer:
-        self._enabled.discard((request.caller.account, request.region))
+        where = (request.caller.account, request.region)
+        if where in self._enabled:
+            self._share(request).reject_portfolio_share(
+                PortfolioId=aws_portfolio.ID, PortfolioShareType=aws_portfolio.SHARE
+            )
+            self._enabled.discard(where)
         return {}
+
+    def _share(self, request: Request) -> Any:
+        return self._ground.client("servicecatalog", self._ground.caller(request), request.region)
 
     def _portfolio_status(self, request: Request) -> Answer:
         enabled = (request.caller.account, request.region) in self._enabled

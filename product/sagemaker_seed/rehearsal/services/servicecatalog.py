@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from ...templates.failure import TemplateError
 from ..ground import Ground
 from ..wire import AwsError, Request
-from . import sts, template, validation
+from . import aws_portfolio, sts, template, validation
 from .service import Operation, Service
 from .servicecatalog_launch import Launches
 from .servicecatalog_paths import page, portfolios_for, tag_list
@@ -354,7 +355,7 @@ def _new_version(request: Request, product: Product, p: Parameters) -> Version:
         text = template.fetch(url, request.caller, request.partition)
         if not p.get("DisableTemplateValidation"):
             template.parse(text)
-    except template.TemplateError as error:
+    except TemplateError as error:
         raise invalid(f"Invalid templateBody. Please make sure that your template is valid: {error}") from None
     return Version(
         id=new_id("pa"), name=name, description=p.get("Description"), type=kind, url=url, template=text, created=now()
@@ -490,7 +491,7 @@ def _list_portfolios_for_product(store: Store, _: Request, p: Parameters) -> Ans
 
 
 def _associate_principal(store: Store, _: Request, p: Parameters) -> Answer:
-    portfolio = store.portfolio(p["PortfolioId"])
+    portfolio = store.portfolio_or_share(p["PortfolioId"])
     kind, arn = p["PrincipalType"], p["PrincipalARN"]
     if PRINCIPAL_FORMS[kind].fullmatch(arn) is None:
         forms = {
@@ -506,7 +507,7 @@ def _associate_principal(store: Store, _: Request, p: Parameters) -> Answer:
 
 
 def _disassociate_principal(store: Store, _: Request, p: Parameters) -> Answer:
-    portfolio = store.portfolio(p["PortfolioId"])
+    portfolio = store.portfolio_or_share(p["PortfolioId"])
     principal = (p["PrincipalARN"], p.get("PrincipalType", "IAM"))
     if principal not in portfolio.principals:
         raise AwsError("ResourceNotFoundException", f"Principal {principal[0]} is not in portfolio {portfolio.id}.")
@@ -515,8 +516,38 @@ def _disassociate_principal(store: Store, _: Request, p: Parameters) -> Answer:
 
 
 def _list_principals(store: Store, _: Request, p: Parameters) -> Answer:
-    principals = store.portfolio(p["PortfolioId"]).principals
+    principals = store.portfolio_or_share(p["PortfolioId"]).principals
     return page([{"PrincipalARN": arn, "PrincipalType": kind} for arn, kind in principals], "Principals", p)
+
+
+def _accept_share(store: Store, request: Request, p: Parameters) -> Answer:
+    """Only AWS's own share of SageMaker's portfolio can be accepted: accounts here share none with each other."""
+    if p.get("PortfolioShareType", "IMPORTED") != aws_portfolio.SHARE or p["PortfolioId"] != aws_portfolio.ID:
+        raise AwsError("ResourceNotFoundException", f"Portfolio {p['PortfolioId']} is not shared with this account.")
+    if aws_portfolio.ID not in store.imported:
+        store.imported[aws_portfolio.ID] = Portfolio(
+            id=aws_portfolio.ID,
+            # The account of AWS is not ours to know.
+            arn=f"arn:{request.partition}:catalog:{request.region}:aws:portfolio/{aws_portfolio.ID}",
+            name=aws_portfolio.NAME,
+            provider=aws_portfolio.PROVIDER,
+            description=None,
+            created=now(),
+            tags={},
+        )
+    return {}
+
+
+def _reject_share(store: Store, _: Request, p: Parameters) -> Answer:
+    if store.imported.pop(p["PortfolioId"], None) is None:
+        raise AwsError("ResourceNotFoundException", f"Portfolio {p['PortfolioId']} is not shared with this account.")
+    return {}
+
+
+def _list_accepted_shares(store: Store, _: Request, p: Parameters) -> Answer:
+    kind = p.get("PortfolioShareType", aws_portfolio.SHARE)
+    accepted = store.imported.values() if kind == aws_portfolio.SHARE else ()
+    return page([_portfolio(portfolio) for portfolio in accepted], "PortfolioDetails", p)
 
 
 def _list_launch_paths(store: Store, request: Request, p: Parameters) -> Answer:
@@ -636,6 +667,7 @@ def _delete_constraint(store: Store, _: Request, p: Parameters) -> Answer:
 
 
 OPERATIONS: dict[str, Act] = {
+    "AcceptPortfolioShare": _accept_share,
     "AssociatePrincipalWithPortfolio": _associate_principal,
     "AssociateProductWithPortfolio": _associate_product,
     "CreateConstraint": _create_constraint,
@@ -654,12 +686,14 @@ OPERATIONS: dict[str, Act] = {
     "DescribeProvisioningParameters": _describe_provisioning_parameters,
     "DisassociatePrincipalFromPortfolio": _disassociate_principal,
     "DisassociateProductFromPortfolio": _disassociate_product,
+    "ListAcceptedPortfolioShares": _list_accepted_shares,
     "ListConstraintsForPortfolio": _list_constraints,
     "ListLaunchPaths": _list_launch_paths,
     "ListPortfolios": _list_portfolios,
     "ListPortfoliosForProduct": _list_portfolios_for_product,
     "ListPrincipalsForPortfolio": _list_principals,
     "ListProvisioningArtifacts": _list_versions,
+    "RejectPortfolioShare": _reject_share,
     "SearchProducts": _search_products,
     "SearchProductsAsAdmin": _search_products_as_admin,
     "UpdateConstraint": _update_constraint,

@@ -8,6 +8,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from ...templates.failure import TemplateError
 from ..ground import Ground
 from . import template
 from .servicecatalog_launch_store import Provisioned
@@ -102,7 +103,7 @@ class Stack:
             s3 = self._ground.client("s3", self._provisioned.actor, where.region or self._provisioned.region)
             named = {"VersionId": where.version} if where.version else {}
             text = s3.get_object(Bucket=where.bucket, Key=where.key, **named)["Body"].read()
-        except (ClientError, BotoCoreError, template.TemplateError) as error:
+        except (ClientError, BotoCoreError, TemplateError) as error:
             raise StackFailure(f"S3 error: the template at {version.url} cannot be read: {_said(error)}") from None
         same = text == version.template.encode()
         return {"TemplateURL": version.url} if same else {"TemplateBody": version.template}

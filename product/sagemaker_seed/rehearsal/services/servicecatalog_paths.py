@@ -10,8 +10,8 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
+from ...policies import like
 from ..wire import Caller, Request
-from .policy import like
 from .servicecatalog_store import Portfolio, Product, Store, invalid
 
 PAGE_SIZE = 20

@@ -108,6 +108,7 @@ class Store:
         self.account, self.region, self.partition = account, region, partition
         self.lock = threading.RLock()
         self.portfolios: dict[str, Portfolio] = {}
+        self.imported: dict[str, Portfolio] = {}  # shares of other accounts that were accepted
         self.products: dict[str, Product] = {}
         self.constraints: dict[str, Constraint] = {}
         self.answered: dict[tuple[str, str], tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -119,6 +120,10 @@ class Store:
     def portfolio(self, identifier: str) -> Portfolio:
         """The portfolio of this id, or ``ResourceNotFoundException``."""
         return _found(self.portfolios, identifier, "Portfolio")
+
+    def portfolio_or_share(self, identifier: str) -> Portfolio:
+        """The account's own portfolio of this id, or one that it has accepted; or ``ResourceNotFoundException``."""
+        return _found(self.portfolios | self.imported, identifier, "Portfolio")
 
     def product(self, identifier: str) -> Product:
         """The product of this id, or ``ResourceNotFoundException``."""

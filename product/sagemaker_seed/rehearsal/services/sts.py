@@ -12,11 +12,11 @@ from typing import Any
 
 from moto.iam.models import iam_backends
 
+from ...policies import Asked, Verdict
 from ..access import decision, trust
 from ..access.identity import not_evaluated
 from ..ground import Actor
 from ..wire import AwsError, Request, not_implemented
-from .policy import Asked, Verdict
 from .service import Operation, Service
 
 ROLE_ARN = re.compile(r"arn:(?P<partition>[a-z-]+):iam::(?P<account>\d{12}):role/.+")

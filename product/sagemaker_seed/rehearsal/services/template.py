@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ...templates.failure import TemplateError
 from ..wire import AwsError, Caller
 from . import s3
 
@@ -18,10 +19,6 @@ HOST_FORMS = (
     ),
     re.compile(r"s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?"),
 )
-
-
-class TemplateError(Exception):
-    """The template cannot be had or is none; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """pip's command line on top of uv, for a build that must not wait for pip. Runs in the build, on its own Python.
 
 What is not in the tables below is left to pip itself, which uv fetches for that; nothing is dropped silently but
-options that say nothing about what is installed.
+options that say nothing about what is installed. Old buildspecs name old versions: it runs on Python 3.7 and newer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-Settings = dict[str, str]
-Own = dict[str, Any]
+if TYPE_CHECKING:  # older Pythons have no dict[...] but in annotations, which are not evaluated
+    Settings = dict[str, str]
+    Own = dict[str, Any]
 
 PASSED_FLAGS = {
     "--dry-run": "--dry-run",

@@ -1,0 +1,283 @@
+"""The policies of the account templates on a strict road: each statement is needed, or it is said here why not.
+
+A statement that is taken away makes a step fail, by the name of the role and of the action that it lacks.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sagemaker_seed.errors import SeedError
+from sagemaker_seed.rehearsal.embedded import Refusal
+from sagemaker_seed.rehearsal.road.journey import Options, Silent
+from sagemaker_seed.rehearsal.road.permissions import lacking
+from sagemaker_seed.rehearsal.road.walk import walk
+from sagemaker_seed.resources import product_template
+
+ACCOUNT, CATALOG, TARGET = "data-science-account", "catalog", "target-account"
+SAME_ACCOUNT = "for stages in the account that trains; the road's are in accounts of their own"
+NEVER_DELETED = "for updating or deleting a project; the road does neither"
+BY_THE_KEY = "the key's own policy lets the role in through S3; this is for calls that come without S3"
+DOCUMENTED = "AWS's documentation asks for it; the embedded service does without the call"
+CONTAINERS = "SageMaker pulls an image and sends metrics; there are no containers here"
+NO_VPC = "for an endpoint in a VPC; there is no network here"
+NO_CAPTURE = "for stages that capture data or encrypt volumes; the default answers do not"
+NO_SCALING = "for stages whose endpoints scale; the default answers do not"
+NOT_NEEDED = {
+    (CATALOG, "launch", "launch", "Templates"): DOCUMENTED,
+    (CATALOG, "launch", "launch", "ServiceRoles"): DOCUMENTED,
+    (CATALOG, "launch", "launch", "PassToCloudFormation"): SAME_ACCOUNT,
+    (CATALOG, "launch", "launch", "ProjectKeys"): NEVER_DELETED,
+    (CATALOG, "launch", "launch", "AliasesAreListed"): DOCUMENTED,
+    (CATALOG, "launch", "launch", "RepositoriesAreListed"): NEVER_DELETED,
+    (CATALOG, "launch", "launch", "LogsAreDescribed"): DOCUMENTED,
+    (ACCOUNT, "codepipeline", "pipeline", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "codepipeline", "pipeline", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "codepipeline", "pipeline", "EndpointStacks"): SAME_ACCOUNT,
+    (ACCOUNT, "codepipeline", "pipeline", "Templates"): SAME_ACCOUNT,
+    (ACCOUNT, "codepipeline", "pipeline", "EndpointStacksRunWith"): SAME_ACCOUNT,
+    (ACCOUNT, "build", "codebuild", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "build", "codebuild", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "test", "codebuild", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "test", "codebuild", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "test", "endpoints", "Endpoints"): SAME_ACCOUNT,
+    (ACCOUNT, "test", "endpoints", "WhatTheyServe"): SAME_ACCOUNT,
+    (ACCOUNT, "train", "codebuild", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "training", "jobs", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "training", "jobs", "Images"): CONTAINERS,
+    (ACCOUNT, "training", "jobs", "ImageLogin"): CONTAINERS,
+    (ACCOUNT, "training", "jobs", "Metrics"): CONTAINERS,
+    (ACCOUNT, "cloudformation", "endpoints", "Endpoints"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "endpoints", "ModelsAndConfigurations"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "endpoints", "ModelsFromPackages"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "endpoints", "ModelsRunWith"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "endpoints", "VolumeKey"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "endpoints", "VolumeKeyIsThere"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "Scaling"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "ScalingIsDescribed"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "ScalingActsAsItself"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "Alarms"): SAME_ACCOUNT,
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "AlarmsAreDescribed"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "ModelArtifacts"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "ModelBuckets"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "DataCapture"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "KeysOfTheseBuckets"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "Images"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "ImageLogin"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "Logs"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "Metrics"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "NetworkInterfaces"): SAME_ACCOUNT,
+    (ACCOUNT, "model", "model", "NetworkIsDescribed"): SAME_ACCOUNT,
+    (TARGET, "deploy", "deploy", "Templates"): DOCUMENTED,
+    (TARGET, "cloudformation", "endpoints", "VolumeKey"): NO_CAPTURE,
+    (TARGET, "cloudformation", "endpoints", "VolumeKeyIsThere"): NO_CAPTURE,
+    (TARGET, "cloudformation", "model-artifacts", "Artifacts"): DOCUMENTED,
+    (TARGET, "cloudformation", "model-artifacts", "ArtifactKeys"): DOCUMENTED,
+    (TARGET, "cloudformation", "scaling-and-alarms", "Scaling"): NO_SCALING,
+    (TARGET, "cloudformation", "scaling-and-alarms", "ScalingIsDescribed"): NO_SCALING,
+    (TARGET, "cloudformation", "scaling-and-alarms", "ScalingActsAsItself"): NO_SCALING,
+    (TARGET, "model", "model", "ModelBuckets"): DOCUMENTED,
+    (TARGET, "model", "model", "DataCapture"): NO_CAPTURE,
+    (TARGET, "model", "model", "KeysOfCapturedData"): NO_CAPTURE,
+    (TARGET, "model", "model", "Images"): CONTAINERS,
+    (TARGET, "model", "model", "ImageLogin"): CONTAINERS,
+    (TARGET, "model", "model", "Metrics"): CONTAINERS,
+    (TARGET, "model", "model", "NetworkInterfaces"): NO_VPC,
+    (TARGET, "model", "model", "NetworkIsDescribed"): NO_VPC,
+}
+
+# Template, the role's resource, and a statement of it that is taken away -> the step that fails, and how it says so.
+REMOVED = [
+    (
+        CATALOG,
+        "LaunchPolicy",
+        "KeyIsMade",
+        "launch",
+        "sagemaker-seed-launch-us-east-1 lacks kms:CreateKey for ArtifactKey",
+    ),
+    (CATALOG, "PublisherPolicy", "Published", "publish", "publisher lacks s3:GetObject for publish"),
+    (
+        ACCOUNT,
+        "CodePipelineRole",
+        "Source",
+        "train",
+        "sagemaker-seed-codepipeline lacks codecommit:GetBranch for Source/Source",
+    ),
+    (
+        ACCOUNT,
+        "TrainRole",
+        "Pipelines",
+        "train",
+        "sagemaker-seed-train lacks sagemaker:DescribePipeline for Train/Train",
+    ),
+    (
+        ACCOUNT,
+        "TrainingRole",
+        "CodeDataAndModels",
+        "train",
+        "sagemaker-seed-training lacks s3:GetObject for Train/Train",
+    ),
+    (
+        ACCOUNT,
+        "EventsRole",
+        "Start",
+        "staging",
+        "sagemaker-seed-events lacks codepipeline:StartPipelineExecution for staging",
+    ),
+    (
+        ACCOUNT,
+        "BuildRole",
+        "Groups",
+        "staging",
+        "sagemaker-seed-build lacks sagemaker:DescribeModelPackageGroup for Build/Build",
+    ),
+    (
+        ACCOUNT,
+        "TestRole",
+        "OtherAccounts",
+        "staging",
+        "sagemaker-seed-test lacks sts:AssumeRole for DeployStaging/Test",
+    ),
+    (
+        TARGET,
+        "DeployRole",
+        "EndpointStacks",
+        "staging",
+        "sagemaker-seed-deploy lacks cloudformation:DescribeStacks for DeployStaging/Deploy",
+    ),
+    (
+        TARGET,
+        "CloudFormationRole",
+        "ModelsRunWith",
+        "staging",
+        "sagemaker-seed-cloudformation lacks iam:PassRole for Model",
+    ),
+    (TARGET, "ModelRole", "ModelArtifacts", "staging", "sagemaker-seed-model lacks s3:GetObject for"),
+]
+
+
+def without(text: str, resource: str, sid: str) -> str:
+    """A template without one statement, which its resource and its ``Sid`` name; its other lines stay as they are.
+
+    In its place is one for what nobody needs leave for, because a policy without statements is none.
+    """
+    lines = text.splitlines(keepends=True)
+    start = lines.index(f"  {resource}:\n")
+    first = next(i for i in range(start, len(lines)) if re.match(rf" *- Sid: {sid}\b", lines[i]))
+    depth = len(lines[first]) - len(lines[first].lstrip())
+
+    def ends(line: str) -> bool:
+        return bool(line.strip()) and len(line) - len(line.lstrip()) <= depth
+
+    last = next((i for i in range(first + 1, len(lines)) if ends(lines[i])), len(lines))
+    stub = " " * depth + '- {Effect: Allow, Action: sts:GetCallerIdentity, Resource: "*"}\n'
+    return "".join([*lines[:first], stub, *lines[last:]])
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a strict rehearsal of everything leaves."""
+    folder = tmp_path_factory.mktemp("strict")
+    options = Options(None, (), folder, strict=True, after=True, page=folder / "rehearsal.html")
+    return walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
+
+
+@pytest.mark.slow
+def test_every_statement_is_needed_or_it_is_said_why_not(road: dict[str, Any]) -> None:
+    needed = {name(grant) for grant in road["grants"] if grant["needed"]}
+    others = {name(grant) for grant in road["grants"]} - needed
+
+    assert others == set(NOT_NEEDED)
+    # What the last step breaks on purpose is a role that nobody has.
+    assert {refused["resource"].rpartition("/")[2] for refused in road["refusals"]} <= {"nobody"}
+    assert len(needed) > 50
+
+
+def name(grant: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Template, role, policy and statement, without what all names here begin or end with."""
+    role, policy = (re.sub(r"^sagemaker-seed-|-us-east-1$", "", grant[key]) for key in ("role", "policy"))
+    return grant["template"], role, policy, grant["statement"]
+
+
+@pytest.mark.slow
+def test_the_page_has_the_statements(road: dict[str, Any]) -> None:
+    assert "<h2>Permissions</h2>" in road["html"]
+    assert "KeyIsMade" in road["html"]
+    assert re.search(r"sagemaker-seed-events.*1 of 1 statements needed", road["html"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("template", "resource", "sid", "step", "said"), REMOVED, ids=[f"{r[1]}-{r[2]}" for r in REMOVED]
+)
+def test_a_statement_that_is_missing_is_named(
+    tmp_path: Path, template: str, resource: str, sid: str, step: str, said: str
+) -> None:
+    file = tmp_path / "templates" / f"{template}.yaml"
+    file.parent.mkdir()
+    file.write_text(without(product_template(file.name).read_text(), resource, sid))
+    options = Options(None, (), tmp_path, strict=True, templates=file.parent, until="production", page=None)
+    console = Kept()
+
+    with pytest.raises(SeedError) as failure:
+        walk(options, console)
+
+    assert str(failure.value).startswith(said)
+    assert console.steps()[-1] == step
+
+
+class Kept(Silent):
+    """A console that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, line: str = "") -> None:
+        """Keeps a line."""
+        self.lines.append(line)
+
+    def steps(self) -> list[str]:
+        """The steps that began."""
+        return [line.rpartition("] ")[2] for line in self.lines if line.startswith("[")]
+
+
+def refusal(action: str) -> Refusal:
+    """Something that a role could not do."""
+    return Refusal(
+        "arn:aws:iam::1:role/path/launcher", action, "arn:aws:x", "because no identity-based policy allows it"
+    )
+
+
+def test_a_failure_begins_with_what_was_missing() -> None:
+    problem = "the launch failed: ArtifactKey (AWS::KMS::Key): not authorized to perform: kms:CreateKey on resource: *"
+
+    said = lacking(problem, "launch", [refusal("kms:ListAliases"), refusal("kms:CreateKey")])
+
+    assert said == f"launcher lacks kms:CreateKey for ArtifactKey on arn:aws:x: {problem}"
+
+
+def test_a_build_s_failure_does_not_name_what_was_missing_but_its_role_does() -> None:
+    problem = "sagemaker-iris-deploy: Build/Build failed: exit status 1"
+
+    said = lacking(problem, "staging", [refusal("sagemaker:ListModelPackages")])
+
+    assert said.startswith("launcher lacks sagemaker:ListModelPackages for Build/Build on")
+
+
+def test_a_failure_without_a_refusal_stays_as_it_is() -> None:
+    assert lacking("git push: no", "better", []) == "git push: no"
+
+
+def test_taking_a_statement_away_takes_nothing_else() -> None:
+    text = product_template("data-science-account.yaml").read_text()
+
+    left = without(text, "EventsRole", "Start").splitlines()
+
+    action = "codepipeline:StartPipelineExecution"
+    gone = [line for line in text.splitlines() if ("Sid" in line and line not in left) or action in line]
+    assert [line.split()[-1] for line in gone] == ["Start", action]
+    assert "  BuildRole:" in left
