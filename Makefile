@@ -37,10 +37,10 @@ rehearse: $(CAN_REHEARSE) ## render the default answers, publish to the embedded
 	@$(BIN)/sagemaker-seed rehearse --output build
 
 test: lint ## everything that CI checks
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist worksteal
 
 test-fast: $(READY) ## the tests that take less than a minute
-	@$(BIN)/pytest -n 2 -m "not slow"
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 lint: $(READY) ## style, types and CloudFormation templates
 	@$(BIN)/ruff check .

@@ -16,6 +16,14 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from support import REGION, ROOT, Account, BakedProject, clean_environment
 
 
+def pytest_collection_finish() -> None:
+    """Lets nothing that tests import leave a cache: cookiecutter copies every file of the template folder.
+
+    Until then caches are written: without them pytest rewrites all assertions anew in every run, for seconds.
+    """
+    sys.dont_write_bytecode = True
+
+
 @pytest.fixture(autouse=True)
 def _no_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test publishes by accident, or sees the credentials and the configuration of the person who runs it."""
@@ -47,10 +55,14 @@ def aws() -> Iterator[EmbeddedAws]:
         yield running
 
 
-_NUMBERS = itertools.count(1)
+@pytest.fixture(scope="session")
+def strict_aws() -> Iterator[EmbeddedAws]:
+    """Another, in which what roles and users do must be allowed by policies."""
+    with EmbeddedAws(region=REGION, strict=True) as running:
+        yield running
 
-# Cookiecutter copies every file of the template folder, so modules that are imported from there must leave no cache.
-sys.dont_write_bytecode = True
+
+_NUMBERS = itertools.count(1)
 
 # The same examples in every run: a test that fails now and then helps nobody who is changing something else.
 settings.register_profile("same", derandomize=True, deadline=None)

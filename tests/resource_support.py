@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
-from sagemaker_seed.rehearsal.stacks import schemas
 from sagemaker_seed.rehearsal.stacks.provider import Context, Made, ResourceFailed
 from sagemaker_seed.rehearsal.stacks.providers import PROVIDERS
+from sagemaker_seed.templates import schemas
 
 # S3 operations whose IAM action is not simply their own name.
 S3_ACTIONS = {

@@ -6,11 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sagemaker_seed.hooks import OVERRIDE
 from sagemaker_seed.publish.clients import Clients
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
@@ -122,3 +123,9 @@ def as_git_repository(target: Path) -> Path:
     git(target, "add", "--all")
     git(target, "commit", "--message", "all of it")
     return target
+
+
+def slow_after(kept: int, cases: Iterable[Any]) -> list[Any]:
+    """The cases of a test's parameters; the fast tests take only the first `kept` of them."""
+    values = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [pytest.param(*case, marks=[pytest.mark.slow] if at >= kept else []) for at, case in enumerate(values)]

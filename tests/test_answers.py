@@ -162,6 +162,7 @@ def test_regions_are_those_where_the_product_can_be_created() -> None:
     assert there == answers.REGIONS
 
 
+@pytest.mark.slow
 def test_every_instance_type_of_sagemaker_endpoints_is_taken() -> None:
     import botocore.session
 

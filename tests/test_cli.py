@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 from sagemaker_seed import cli
-from support import Account, clean_environment
+from support import Account, clean_environment, slow_after
 from test_publish import make_seed
+
+ROAD = [
+    *("render", "bundle", "start", "accounts", "publish", "prove", "publish-again"),
+    *("launch", "repository", "train", "approve", "staging", "production"),
+]
 
 
 def command(
@@ -108,11 +113,14 @@ def test_publish_to_what_the_environment_names(account: Account, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("env", "code", "said"),
-    [
-        ({"AWS_ACCESS_KEY_ID": ""}, 1, "no AWS credentials were found; sign in again"),
-        ({"AWS_ACCESS_KEY_ID": "EXPIRED"}, 1, "the credentials have expired; sign in again"),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 1, "http://127.0.0.1:9/ cannot be reached: check the network"),
-    ],
+    slow_after(
+        1,
+        [
+            ({"AWS_ACCESS_KEY_ID": "EXPIRED"}, 1, "the credentials have expired; sign in again"),
+            ({"AWS_ACCESS_KEY_ID": ""}, 1, "no AWS credentials were found; sign in again"),
+            ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, 1, "http://127.0.0.1:9/ cannot be reached: check the network"),
+        ],
+    ),
 )
 def test_publishing_without_credentials_or_network(
     account: Account, tmp_path: Path, env: dict[str, str], code: int, said: str
@@ -140,12 +148,15 @@ def test_nowhere_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [
-        (("--answer", "prediction=clustering"), "prediction: must be one of classification, regression"),
-        (("--answer", "colour=red"), "colour: is no question of this template"),
-        (("--answer", "colour"), "--answer 'colour': must be KEY=VALUE"),
-        (("--answer", "publish_to=aws"), "seed_bucket: must be given when publish_to is aws"),
-    ],
+    slow_after(
+        1,
+        [
+            (("--answer", "prediction=clustering"), "prediction: must be one of classification, regression"),
+            (("--answer", "colour=red"), "colour: is no question of this template"),
+            (("--answer", "colour"), "--answer 'colour': must be KEY=VALUE"),
+            (("--answer", "publish_to=aws"), "seed_bucket: must be given when publish_to is aws"),
+        ],
+    ),
 )
 def test_rehearsing_with_bad_answers(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     ran = command("rehearse", "--output", str(tmp_path / "out"), *words)
@@ -165,7 +176,8 @@ def test_rehearsing_into_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rehearsal_renders_publishes_proves_and_changes_nothing_the_second_time(tmp_path: Path) -> None:
-    words = ("rehearse", "--output", "out", "--answer", "prediction=regression", "--json")
+    until = ("--until", "publish-again")
+    words = ("rehearse", "--output", "out", "--answer", "prediction=regression", "--json", *until)
     ran = command(*words, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
@@ -183,7 +195,21 @@ def test_a_rehearsal_renders_publishes_proves_and_changes_nothing_the_second_tim
     assert refused.returncode == 2
     assert "out/iris-classifier: was edited since it was rendered" in refused.stderr
     assert edited.read_text() == "# mine\n"
-    assert command("rehearse", "out/iris-classifier", cwd=tmp_path).returncode == 0
+    assert command("rehearse", "out/iris-classifier", *until, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_rehearsal_walks_the_whole_road_to_two_endpoints_that_serve_the_same_model(tmp_path: Path) -> None:
+    ran = command("rehearse", "--json", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads(ran.stdout)
+    assert told["ok"] is True
+    assert [step["name"] for step in told["steps"]] == ROAD
+    endpoints = told["endpoints"]
+    assert set(endpoints) == {"staging", "production"}
+    assert {endpoint["status"] for endpoint in endpoints.values()} == {"InService"}
+    assert len({endpoint["package"] for endpoint in endpoints.values()}) == 1
+    assert (tmp_path / "build/rehearsal.html").stat().st_size > 0
 
 
 @pytest.mark.slow

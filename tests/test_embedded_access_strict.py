@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from typing import Any
@@ -20,9 +20,8 @@ Policy = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION, strict=True) as running:
-        yield running
+def aws(strict_aws: EmbeddedAws) -> EmbeddedAws:
+    return strict_aws
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:
@@ -121,6 +120,7 @@ def test_what_bounds_a_role_must_allow_too(aws: EmbeddedAws, kind: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_managed_policies_of_the_account_and_of_aws_count(aws: EmbeddedAws) -> None:
     role, iam = Role(aws), aws.client("iam", HERE)
     iam.attach_role_policy(RoleName=role.name, PolicyArn="arn:aws:iam::aws:policy/AmazonSSMReadOnlyAccess")
@@ -134,6 +134,7 @@ def test_managed_policies_of_the_account_and_of_aws_count(aws: EmbeddedAws) -> N
     assert refusal(role.client("sns").list_topics)[0] == "AuthorizationError"
 
 
+@pytest.mark.slow
 def test_a_user_has_their_own_and_their_groups_policies(aws: EmbeddedAws) -> None:
     iam, user, group = aws.client("iam", HERE), f"user-{next(numbers)}", f"group-{next(numbers)}"
     iam.create_user(UserName=user)
@@ -154,6 +155,7 @@ def test_a_user_has_their_own_and_their_groups_policies(aws: EmbeddedAws) -> Non
 TAGGED = {"Null": {"aws:RequestTag/project": "false"}}
 
 
+@pytest.mark.slow
 def test_keys_are_allowed_by_the_tags_of_request_and_key(aws: EmbeddedAws) -> None:
     role = Role(
         aws,
@@ -170,6 +172,7 @@ def test_keys_are_allowed_by_the_tags_of_request_and_key(aws: EmbeddedAws) -> No
     assert f"kms:ScheduleKeyDeletion on resource: {KEYS}{theirs} because" in message
 
 
+@pytest.mark.slow
 def test_the_policy_of_a_key_must_let_the_account_in(aws: EmbeddedAws) -> None:
     role = Role(aws, allow("kms:*"))
     named = {"Effect": "Allow", "Principal": {"AWS": role.arn}, "Action": "kms:DescribeKey", "Resource": "*"}
@@ -281,6 +284,7 @@ def test_another_account_needs_both_policies(aws: EmbeddedAws) -> None:
     assert "because no identity-based policy allows" in refusal(read)[1]
 
 
+@pytest.mark.slow
 def test_an_encrypted_object_needs_its_key(aws: EmbeddedAws) -> None:
     key = aws.client("kms", HERE).create_key()["KeyMetadata"]["Arn"]
     sse = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
@@ -300,6 +304,7 @@ def test_an_encrypted_object_needs_its_key(aws: EmbeddedAws) -> None:
     assert refusal(read)[0] == "AccessDenied"
 
 
+@pytest.mark.slow
 def test_a_key_policy_can_let_in_whoever_comes_through_the_bucket(aws: EmbeddedAws) -> None:
     name = f"strict-bucket-{next(numbers)}"
     through = {
@@ -334,6 +339,7 @@ def test_launching_reads_only_what_is_tagged(aws: EmbeddedAws) -> None:
     assert refusal(lambda: role.client("s3").get_object(Bucket=bucket, Key="draft"))[0] == "AccessDenied"
 
 
+@pytest.mark.slow
 def test_a_role_that_is_handed_on_must_be_ones_to_hand_on(aws: EmbeddedAws) -> None:
     trust = {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
     made = aws.client("iam", HERE).create_role(RoleName="runs-models", AssumeRolePolicyDocument=document(trust))
@@ -360,6 +366,7 @@ def test_a_role_of_another_account_cannot_be_handed_on(aws: EmbeddedAws) -> None
     assert "cross-account pass role is not allowed" in message
 
 
+@pytest.mark.slow
 def test_assuming_a_role_of_another_account_takes_both_sides(aws: EmbeddedAws) -> None:
     role = Role(aws)
     trust = {"Effect": "Allow", "Principal": {"AWS": HERE}, "Action": "sts:AssumeRole"}

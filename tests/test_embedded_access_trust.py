@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from types import SimpleNamespace
 from typing import Any
@@ -16,12 +16,6 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 REGION = "eu-west-1"
 HERE, THERE, STRANGER = "311111111111", "322222222222", "333333333333"
 numbers = count()
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 def refusal(call: Callable[[], Any]) -> tuple[str, str]:

@@ -138,6 +138,18 @@ def test_the_version_that_the_buildspec_names_is_taken_where_the_machine_has_it(
         assert "WARNING: Python 3.7 is not on this machine" in builder.run(spec(phases=absent)).everything
 
 
+OLD = next((version for version in ("3.7", "3.8", "3.9") if any(python._candidates(version))), "")
+
+
+@pytest.mark.skipif(not OLD, reason="needs an older Python")
+def test_pip_works_on_the_old_versions_that_old_buildspecs_name(builder: Builder) -> None:
+    install = {"runtime-versions": {"python": OLD}, "commands": ["pip install --upgrade --force-reinstall iniconfig"]}
+    tell = "python -c 'import sys, iniconfig; print(sys.version_info[:2])'"
+    done = builder.run(spec(phases={"install": install, "build": {"commands": [tell]}}))
+    assert done.status == "SUCCEEDED", done.everything
+    assert done.log.splitlines()[-1] == f"({OLD.replace('.', ', ')})"
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
 def test_on_another_file_system_than_the_cache_packages_are_linked_too(tmp_path: Path) -> None:
     cache = subprocess.run([python.uv(), "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()

@@ -11,19 +11,13 @@ from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 REGION = "eu-west-1"
-MINE, OTHER = "111111111111", "222222222222"
+MINE, OTHER = "611111111111", "612222222222"
 NOWHERE = "0" * 40
 
 
 @pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def code(aws: EmbeddedAws) -> Any:
-    return aws.client("codecommit")
+    return aws.client("codecommit", MINE)
 
 
 @pytest.fixture

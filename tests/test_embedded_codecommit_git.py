@@ -188,6 +188,7 @@ def test_the_credentials_tell_the_account(aws: EmbeddedAws, git: Git, url: str) 
     assert "not found" in git("clone", url.replace(REGION, "us-east-1"), fails=True).stderr
 
 
+@pytest.mark.slow
 def test_a_role_clones_and_the_event_names_it(aws: EmbeddedAws, git: Git, url: str, tmp_path: Path) -> None:
     aws.client("iam").create_role(RoleName="developer", AssumeRolePolicyDocument=json.dumps(TRUST))
     role = f"arn:aws:iam::{MINE}:role/developer"
@@ -327,6 +328,7 @@ def watched(aws: EmbeddedAws, url: str) -> Callable[[int], list[dict[str, Any]]]
     return take
 
 
+@pytest.mark.slow
 def test_every_change_of_a_reference_is_an_event(
     aws: EmbeddedAws, code: Any, git: Git, url: str, tmp_path: Path
 ) -> None:
@@ -371,6 +373,7 @@ def test_every_change_of_a_reference_is_an_event(
     assert by_api == [("referenceUpdated", "main"), ("referenceCreated", "late"), ("referenceDeleted", "late")]
 
 
+@pytest.mark.slow
 def test_what_changes_nothing_is_no_event(aws: EmbeddedAws, code: Any, git: Git, url: str, tmp_path: Path) -> None:
     events = watched(aws, url)
     git("clone", "--quiet", url, "work")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from delivery_support import REGION, Delivery, action, ask, stage
+from delivery_support import Delivery, action, ask, stage
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 ROLE = "arn:aws:iam::111111111111:role/x"
@@ -18,9 +18,8 @@ REFUSED = "NotImplementedByEmbeddedAws"
 
 
 @pytest.fixture(scope="module")
-def delivery() -> Iterator[Delivery]:
-    with EmbeddedAws(region=REGION) as aws:
-        yield Delivery(aws)
+def delivery(aws: EmbeddedAws) -> Delivery:
+    return Delivery(aws)
 
 
 def build(inputs: tuple[str, ...] = ("SourceArtifact",), **configuration: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 pytestmark = pytest.mark.slow
 BROKEN = "Resources: {Made: {Type: 'AWS::SNS::Topik'}}"
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture

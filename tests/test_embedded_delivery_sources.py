@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,12 +12,6 @@ from delivery_support import REGION, Delivery, Pipeline, action, ask, stage, unt
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from delivery_support import BUILD_SERVICE, REGION, Delivery, Pipeline, action, stage
+from delivery_support import BUILD_SERVICE, Delivery, Pipeline, action, stage
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 pytestmark = pytest.mark.slow
@@ -32,12 +31,6 @@ phases:
       - grep -q "$WANTED" "$CODEBUILD_SRC_DIR_Built/said.txt"
       - echo "all is well"
 """
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 class Builds(Delivery):

@@ -5,7 +5,6 @@ What is deployed are topics: what a stack consists of is nothing to a pipeline.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -24,12 +23,6 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 pytestmark = pytest.mark.slow
 NO_NAME = "not a name"
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture

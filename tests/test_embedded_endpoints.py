@@ -5,19 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from endpoint_support import CODE, IMAGE, REGION, SCRIPT, Stage, archive, error_of
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture
@@ -247,6 +240,7 @@ def test_an_update_changes_the_model_and_no_invocation_fails_meanwhile(stage: St
     assert not is_alive(old)
 
 
+@pytest.mark.slow
 def test_an_update_that_fails_leaves_the_endpoint_as_it_was(stage: Stage) -> None:
     before = stage.serve(stage.model("one"))
     config = stage.config(stage.model("bad", "def model_fn(model_dir):\n    raise OSError('no weights')\n"))
@@ -387,6 +381,7 @@ def test_captured_invocations_are_in_s3(stage: Stage) -> None:
     assert (output["encoding"], json.loads(output["data"])["said"]) == ("JSON", "1")
 
 
+@pytest.mark.slow
 def test_names_that_are_taken_or_unknown(stage: Stage) -> None:
     config = stage.config(stage.model("one"))
     stage.sagemaker.create_endpoint(EndpointName="endpoint", EndpointConfigName=config)
@@ -421,6 +416,7 @@ def test_names_that_are_taken_or_unknown(stage: Stage) -> None:
     assert "Could not find model" in error_of(lambda: stage.update(config))["Message"]
 
 
+@pytest.mark.slow
 def test_a_model_whose_role_or_data_is_not_there(stage: Stage) -> None:
     other = stage.role.replace("role/model", "role/none")
     assert f"Could not assume role {other}" in error_of(lambda: stage.model("one", ExecutionRoleArn=other))["Message"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import xgboost
-from endpoint_support import REGION, SCRIPT, Stage, archive, error_of
+from endpoint_support import SCRIPT, Stage, archive, error_of
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 pytestmark = pytest.mark.slow
+if TYPE_CHECKING:  # its import takes a second, which those who run other tests need not wait for
+    import xgboost
+
 ROWS = np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 0.5], [1.0, 0.5]])
 ONLY_LOADS = """
 import os, xgboost
@@ -42,15 +43,11 @@ def output_fn(prediction, accept):
 
 @pytest.fixture(scope="module")
 def booster() -> xgboost.Booster:
+    import xgboost
+
     data = xgboost.DMatrix(ROWS, label=np.array([0.0, 1.0, 0.0, 1.0]))
     settings = {"objective": "binary:logistic", "min_child_weight": 0, "nthread": 1}
     return xgboost.train(settings, data, num_boost_round=5)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 class Served(Stage):
@@ -75,6 +72,8 @@ def stage(aws: EmbeddedAws) -> Served:
 
 
 def expected(booster: xgboost.Booster) -> list[float]:
+    import xgboost
+
     return [float(value) for value in booster.predict(xgboost.DMatrix(ROWS[:2]))]
 
 

@@ -53,6 +53,7 @@ def gone_within(seconds: float, pid: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_two_side_by_side_share_nothing(aws: EmbeddedAws) -> None:
     with EmbeddedAws(region=REGION) as other:
         assert other.url != aws.url
@@ -153,6 +154,7 @@ def test_another_moto_is_refused_by_version(monkeypatch: pytest.MonkeyPatch, tmp
     assert "pip install 'moto[server]==5.2.5'" in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_moto_without_a_patched_name_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from moto.s3.models import FakeBucket
     from sagemaker_seed.rehearsal import moto_overlay
@@ -167,6 +169,7 @@ def test_a_moto_without_a_patched_name_is_refused_by_name(monkeypatch: pytest.Mo
     assert "compute_checksum" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_a_crash_at_the_start_shows_the_last_lines_of_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "flask").mkdir()
     (tmp_path / "flask" / "__init__.py").write_text("raise RuntimeError('this flask is broken')")
@@ -195,6 +198,7 @@ def servers() -> set[int]:
     return {child.pid for child in children if alive(child.pid) and "rehearsal.server" in " ".join(child.cmdline())}
 
 
+@pytest.mark.slow
 def test_the_log_is_appended_to_and_says_what_was_asked(tmp_path: Path) -> None:
     log = tmp_path / "aws.log"
     log.write_text("before\n")

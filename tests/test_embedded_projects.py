@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
@@ -26,7 +26,7 @@ Resources:
 Outputs:
   Name: {Value: !Ref Bucket, Description: The project's bucket}
 """
-accounts = count(300_000_000_000)
+accounts = count(700_000_000_000)
 
 
 def trust(*services: str, account: str = "") -> str:
@@ -40,12 +40,6 @@ def error_of(call: Callable[[], Any]) -> tuple[str, str]:
         call()
     error = refusal.value.response["Error"]
     return error["Code"], error["Message"]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 class Studio:
@@ -406,8 +400,23 @@ def test_the_switch_for_sagemakers_own_portfolio(studio: Studio) -> None:
     def status() -> str:
         return str(studio.sagemaker.get_sagemaker_servicecatalog_portfolio_status()["Status"])
 
-    assert status() == "Disabled"
-    studio.sagemaker.enable_sagemaker_servicecatalog_portfolio()
-    assert status() == "Enabled"
-    studio.sagemaker.disable_sagemaker_servicecatalog_portfolio()
-    assert status() == "Disabled"
+    def shared() -> list[str]:
+        found = catalog.list_accepted_portfolio_shares(PortfolioShareType="AWS_SERVICECATALOG")["PortfolioDetails"]
+        return [portfolio["ProviderName"] for portfolio in found]
+
+    catalog = studio.admin
+    own = len(catalog.list_portfolios()["PortfolioDetails"])
+    assert (status(), shared()) == ("Disabled", [])
+    for _ in range(2):
+        studio.sagemaker.enable_sagemaker_servicecatalog_portfolio()
+        assert (status(), shared()) == ("Enabled", ["Amazon SageMaker"])
+    (portfolio,) = catalog.list_accepted_portfolio_shares()["PortfolioDetails"]
+    role = {"PrincipalARN": "arn:aws:iam::111111111111:role/studio", "PrincipalType": "IAM"}
+    catalog.associate_principal_with_portfolio(PortfolioId=portfolio["Id"], **role)
+    assert catalog.list_principals_for_portfolio(PortfolioId=portfolio["Id"])["Principals"] == [role]
+    assert len(catalog.list_portfolios()["PortfolioDetails"]) == own, "it is shared, not one's own"
+    code, _ = error_of(lambda: catalog.accept_portfolio_share(PortfolioId="port-of-nobody"))
+    assert code == "ResourceNotFoundException"
+    for _ in range(2):
+        studio.sagemaker.disable_sagemaker_servicecatalog_portfolio()
+        assert (status(), shared()) == ("Disabled", [])

@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import ClientError
 from resource_support import STACK_TAGS, TAG, Stack, allowing, as_map, error_of, failure, trust
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
-from sagemaker_seed.rehearsal.stacks import schemas
 from sagemaker_seed.rehearsal.stacks.providers import PROVIDERS
+from sagemaker_seed.templates import schemas
 from support import REGION
 
 TAGS = {"team": "ml", "purpose": "test"}

@@ -311,6 +311,7 @@ served = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @served
 def test_an_endpoint(stack: Stack) -> None:
     sagemaker, role = stack.client("sagemaker"), stack.role(allowed="*")
@@ -332,6 +333,7 @@ def test_an_endpoint(stack: Stack) -> None:
     assert sagemaker.list_endpoints()["Endpoints"] == []
 
 
+@pytest.mark.slow
 @served
 def test_an_endpoint_that_does_not_come_to_serve(stack: Stack) -> None:
     sagemaker, role = stack.client("sagemaker"), stack.role(allowed="*")

@@ -7,7 +7,7 @@ import hashlib
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -18,14 +18,8 @@ from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 REGION = "eu-west-1"
-MINE, OTHER = "111111111111", "222222222222"
+MINE, OTHER = "621111111111", "622222222222"
 numbers = count()
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
@@ -30,12 +30,6 @@ Outputs:
   Name: {Value: !GetAtt Bucket.Arn, Description: Where it is}
 """
 accounts = count(100_000_000_000)
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 class Catalog:
@@ -328,6 +322,7 @@ def test_the_last_version_stays(catalog: Catalog) -> None:
     assert catalog.versions(product) == ["v1"]
 
 
+@pytest.mark.slow
 def test_a_hundred_versions_a_product(catalog: Catalog) -> None:
     product = catalog.product()
     ids = [catalog.version(product, f"v{n}")["ProvisioningArtifactDetail"]["Id"] for n in range(2, 101)]
@@ -497,6 +492,7 @@ def test_a_token_of_a_failed_request_is_not_used_up(catalog: Catalog) -> None:
     assert make()["Status"] == "CREATING"
 
 
+@pytest.mark.slow
 def test_twenty_threads_at_once(catalog: Catalog) -> None:
     product = catalog.product()
     with ThreadPoolExecutor(20) as pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,8 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 ROOT = Path(__file__).parent.parent
 REGION = "eu-west-1"
-MINE, OTHER = "111111111111", "222222222222"
+MINE, OTHER = "631111111111", "632222222222"
 SECONDS = 20
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagemaker_seed.rehearsal.stacks.document import Document, parse
 from sagemaker_seed.rehearsal.stacks.providers import PROVIDERS
+from sagemaker_seed.templates.document import Document, parse
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = [*ROOT.glob("product/cloudformation/*.yaml"), *ROOT.glob("<<cookiecutter.project_slug>>/cfn-*.yml")]
@@ -46,8 +46,8 @@ def test_the_content_is_what_cfn_lint_decodes(path: Path) -> None:
 def test_conditions_are_decided_as_cfn_lint_decides_them(path: Path, region: str) -> None:
     from cfnlint.decode import decode
     from cfnlint.template import Template
-    from sagemaker_seed.rehearsal.stacks import parameters
-    from sagemaker_seed.rehearsal.stacks.desired import Desired, Place
+    from sagemaker_seed.templates import parameters
+    from sagemaker_seed.templates.desired import Desired, Place
 
     document = parse(path.read_text(), PROVIDERS)
     given = [

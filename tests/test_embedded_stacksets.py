@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
 REGION, FAR = "eu-west-1", "us-east-1"
-ADMIN, FIRST, SECOND, ROLELESS = "111111111111", "222222222222", "333333333333", "444444444444"
+ADMIN, FIRST, SECOND, ROLELESS = "641111111111", "642222222222", "643333333333", "644444444444"
 EXECUTION_ROLE = "AWSCloudFormationStackSetExecutionRole"
 TRUSTED = "member.org.stacksets.cloudformation.amazonaws.com"
 SECONDS = 20
@@ -25,12 +25,6 @@ TEMPLATE = {
         }
     },
 }
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

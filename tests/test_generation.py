@@ -18,7 +18,7 @@ import pytest
 import yaml
 from sagemaker_seed import answers as rules
 from sagemaker_seed.publish.release import read_template
-from support import ROOT, BakedProject, files_of
+from support import ROOT, BakedProject, files_of, slow_after
 from test_answers import AWKWARD
 
 # The files of a rendered repository: this table is also the tree in the README.
@@ -62,7 +62,7 @@ def _id(answers: dict[str, str]) -> str:
     return "-".join(answers.values())
 
 
-@pytest.fixture(params=COMBINATIONS, ids=_id)
+@pytest.fixture(params=slow_after(1, COMBINATIONS), ids=_id)
 def answers(request: pytest.FixtureRequest) -> dict[str, str]:
     """One combination of every choice that cookiecutter offers."""
     return {**request.param, "seed_bucket": "a-bucket" if request.param["publish_to"] == "aws" else ""}
@@ -129,6 +129,7 @@ def baked_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 PREDICTIONS = pytest.mark.parametrize("prediction", KINDS)
 
 
+@pytest.mark.slow
 @PREDICTIONS
 def test_ruff_finds_nothing(baked_once: Callable[[str], Path], prediction: str) -> None:
     for act in (["check"], ["format", "--check"]):
@@ -142,6 +143,7 @@ def test_ruff_finds_nothing(baked_once: Callable[[str], Path], prediction: str) 
         assert ran.returncode == 0, ran.stdout
 
 
+@pytest.mark.slow
 @PREDICTIONS
 def test_cfn_lint_finds_nothing(baked_once: Callable[[str], Path], prediction: str) -> None:
     from cfnlint.api import lint_file
@@ -149,7 +151,7 @@ def test_cfn_lint_finds_nothing(baked_once: Callable[[str], Path], prediction: s
     assert lint_file(baked_once(prediction) / "cfn-sm-endpoint-template.yml") == []
 
 
-@pytest.mark.parametrize(("name", "value"), AWKWARD, ids=lambda v: v[:16] if isinstance(v, str) else v)
+@pytest.mark.parametrize(("name", "value"), slow_after(2, AWKWARD), ids=lambda v: v[:16] if isinstance(v, str) else v)
 def test_awkward_answers_come_back_as_they_were_given(bake: Callable[..., BakedProject], name: str, value: str) -> None:
     if "<<" in value:
         # Cookiecutter evaluates expressions in answers before this template sees them; what is left is data.
@@ -162,6 +164,7 @@ def test_awkward_answers_come_back_as_they_were_given(bake: Callable[..., BakedP
             PARSERS[path.suffix](path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_seed_remembers_all_answers_and_the_version_of_the_template(bake: Callable[..., BakedProject]) -> None:
     project = bake()
     asked = json.loads((ROOT / "cookiecutter.json").read_text())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from sagemaker_seed import hooks
-from support import ROOT, BakedProject, as_git_repository, cookiecutter
+from support import ROOT, BakedProject, as_git_repository, cookiecutter, slow_after
 from test_answers import AWKWARD, GOOD
 
 HOOKS = sorted((ROOT / "hooks").glob("*"))
@@ -93,7 +93,9 @@ BAD_LINES = {
 }
 
 
-@pytest.mark.parametrize(("word", "said"), BAD_LINES.items(), ids=[w[:24].replace("\n", " ") for w in BAD_LINES])
+@pytest.mark.parametrize(
+    ("word", "said"), slow_after(2, BAD_LINES.items()), ids=[w[:24].replace("\n", " ") for w in BAD_LINES]
+)
 def test_cookiecutter_stops_before_anything_is_written(tmp_path: Path, word: str, said: str) -> None:
     (tmp_path / "out").mkdir()
     ran = cookiecutter(str(ROOT), "--no-input", "-o", str(tmp_path / "out"), word)
@@ -125,6 +127,7 @@ def test_rendering_without_publishing_imports_neither_boto3_nor_moto(tmp_path: P
     assert len(list((tmp_path / "out/iris-classifier/dist").glob("iris-classifier-*.zip"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["embedded", "aws"])
 def test_without_boto3_the_repository_is_rendered_and_the_way_on_is_printed(tmp_path: Path, where: str) -> None:
     absent = _without(tmp_path, "boto3", "botocore", "moto")
@@ -140,6 +143,7 @@ def test_without_boto3_the_repository_is_rendered_and_the_way_on_is_printed(tmp_
     assert (project / "build.py").exists()
 
 
+@pytest.mark.slow
 def test_a_failing_publication_keeps_the_repository(tmp_path: Path) -> None:
     dead_end = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
     answers = ("publish_to=aws", "seed_bucket=a-bucket")
@@ -163,6 +167,7 @@ def test_the_environment_overrides_the_answer_and_a_wrong_value_is_named(
     assert f"not published: {hooks.OVERRIDE}: must be one of" in printed
 
 
+@pytest.mark.slow
 def test_caches_in_the_template_folder_do_not_reach_the_repository(tmp_path: Path) -> None:
     template = as_git_repository(tmp_path / "template")
     caches = [template / "<<cookiecutter.project_slug>>" / name for name in ("deploy/__pycache__", ".ruff_cache")]

@@ -94,6 +94,7 @@ def steps(definition: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return found | {step["Name"]: step for step in branches["IfSteps"] + branches["ElseSteps"]}
 
 
+@pytest.mark.slow
 def test_making_it_tries_no_connection_and_says_nothing(printed: subprocess.CompletedProcess[str]) -> None:
     assert printed.returncode == 0, printed.stderr
     assert printed.stderr == "tried: []\n"
@@ -137,6 +138,7 @@ def test_only_what_the_jobs_run_changes_it(repository: Path, tmp_path: Path, def
     assert json.loads(run(other, "--definition").stdout) != definition
 
 
+@pytest.mark.slow
 def test_the_steps_and_nothing_outside_the_condition(
     definition: dict[str, Any], steps: dict[str, dict[str, Any]]
 ) -> None:
@@ -147,6 +149,7 @@ def test_the_steps_and_nothing_outside_the_condition(
     assert [(step["Name"], step["Type"]) for step in branches["ElseSteps"]] == [("Reject", "Fail")]
 
 
+@pytest.mark.slow
 def test_the_parameters(definition: dict[str, Any]) -> None:
     assert [(one["Name"], one["Type"]) for one in definition["Parameters"]] == [
         ("InputData", "String"),
@@ -170,6 +173,7 @@ def test_the_parameters(definition: dict[str, Any]) -> None:
     assert defaults["ModelPackageGroupName"] == GROUP
 
 
+@pytest.mark.slow
 def test_every_hyperparameter_is_a_setting_or_a_parameter(repository: Path, steps: dict[str, dict[str, Any]]) -> None:
     settings = json.loads((repository / "training" / "settings.json").read_text())["hyperparameters"]
     passed = steps["Train"]["Arguments"]["HyperParameters"]
@@ -181,6 +185,7 @@ def test_every_hyperparameter_is_a_setting_or_a_parameter(repository: Path, step
     assert passed["num_round"] == {"Std:Join": {"On": "", "Values": [{"Get": "Parameters.Rounds"}]}}
 
 
+@pytest.mark.slow
 def test_jobs_are_cached_and_tried_again_when_aws_fails(steps: dict[str, dict[str, Any]]) -> None:
     for name in ("Preprocess", "Train", "Evaluate"):
         assert steps[name]["CacheConfig"] == {"Enabled": True, "ExpireAfter": "P30D"}
@@ -189,6 +194,7 @@ def test_jobs_are_cached_and_tried_again_when_aws_fails(steps: dict[str, dict[st
         assert "Step.THROTTLING" in reasons
 
 
+@pytest.mark.slow
 def test_the_commit_reaches_no_job(steps: dict[str, dict[str, Any]]) -> None:
     """Or no step would ever come from the cache."""
     for name in ("Preprocess", "Train", "Evaluate"):
@@ -196,6 +202,7 @@ def test_the_commit_reaches_no_job(steps: dict[str, dict[str, Any]]) -> None:
     assert steps["Register"]["Arguments"]["CustomerMetadataProperties"]["commit"] == {"Get": "Parameters.CommitId"}
 
 
+@pytest.mark.slow
 def test_one_image_and_one_key_for_all(steps: dict[str, dict[str, Any]]) -> None:
     images = {
         steps["Preprocess"]["Arguments"]["AppSpecification"]["ImageUri"],
@@ -210,6 +217,7 @@ def test_one_image_and_one_key_for_all(steps: dict[str, dict[str, Any]]) -> None
     assert steps["Preprocess"]["Arguments"]["ProcessingOutputConfig"]["KmsKeyId"] == key
 
 
+@pytest.mark.slow
 def test_rows_are_shared_out_among_the_machines(steps: dict[str, dict[str, Any]]) -> None:
     channels = {
         channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3DataDistributionType"]
@@ -218,6 +226,7 @@ def test_rows_are_shared_out_among_the_machines(steps: dict[str, dict[str, Any]]
     assert channels == {"train": "ShardedByS3Key", "validation": "FullyReplicated", "schema": "FullyReplicated"}
 
 
+@pytest.mark.slow
 def test_the_model_package_says_what_serves_it_and_where_it_comes_from(steps: dict[str, dict[str, Any]]) -> None:
     arguments = steps["Register"]["Arguments"]
     container = arguments["InferenceSpecification"]["Containers"][0]
@@ -235,6 +244,7 @@ def test_the_model_package_says_what_serves_it_and_where_it_comes_from(steps: di
     assert json.loads(arguments["ModelCard"]["ModelCardContent"])["model_overview"]["model_creator"] == "Data science"
 
 
+@pytest.mark.slow
 def test_reject_says_the_figures(steps: dict[str, dict[str, Any]]) -> None:
     (_, said) = steps["Reject"]["Arguments"]["ErrorMessage"]["Std:Join"]["Values"]
     assert said["Std:JsonGet"]["Path"] == "summary"
@@ -253,6 +263,7 @@ def test_a_regression_has_other_columns_and_a_metric_of_its_own(tmp_path: Path) 
     assert "KmsKeyId" not in done.stdout
 
 
+@pytest.mark.slow
 def test_the_fixture_of_the_seeds_own_tests_is_like_what_the_sdk_makes(
     repository: Path, definition: dict[str, Any]
 ) -> None:
@@ -267,6 +278,7 @@ def test_the_fixture_of_the_seeds_own_tests_is_like_what_the_sdk_makes(
     assert shape(kept) == shape(definition)
 
 
+@pytest.mark.slow
 def test_calls_of_the_sdk_are_refused_by_name(repository: Path) -> None:
     code = (
         "import os; os.environ['AWS_DEFAULT_REGION'] = os.environ['AWS_REGION']\n"

@@ -274,6 +274,7 @@ def _last(seen: list[str]) -> bool:
     return seen[-1].endswith("DescribeProvisioningArtifact")
 
 
+@pytest.mark.slow
 def test_of_two_versions_of_one_release_one_stays_even_without_tokens(account: Account, seed: Seed) -> None:
     run(account, seed)
     seed = make_seed(seed.folder, "print('later')\n")
@@ -313,6 +314,7 @@ def _at_once(acts: list[Callable[[], object]]) -> list[BaseException]:
     return raised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("registered", [False, True], ids=["first", "later"])
 def test_publishers_at_once_end_with_one_version(account: Account, seed: Seed, registered: bool) -> None:
     if registered:
@@ -326,6 +328,7 @@ def test_publishers_at_once_end_with_one_version(account: Account, seed: Seed, r
     prove(account.clients(), run(account, seed))
 
 
+@pytest.mark.slow
 def test_publishers_of_different_code_at_once_end_with_one_product_and_both_versions(
     account: Account, tmp_path: Path
 ) -> None:
@@ -337,6 +340,7 @@ def test_publishers_of_different_code_at_once_end_with_one_product_and_both_vers
     assert (found["products"], len(found["versions"]), found["portfolios"]) == (["Iris classifier"], 3, [1])
 
 
+@pytest.mark.slow
 def test_an_answer_that_service_catalog_remembers_of_a_deleted_version_is_not_taken(
     account: Account, seed: Seed
 ) -> None:
@@ -350,6 +354,7 @@ def test_an_answer_that_service_catalog_remembers_of_a_deleted_version_is_not_ta
     prove(account.clients(), again)
 
 
+@pytest.mark.slow
 def test_a_missing_object_tag_is_put_back(account: Account, seed: Seed) -> None:
     published = run(account, seed)
     key = published["seed_code"].split("/", 3)[3]
@@ -360,6 +365,7 @@ def test_a_missing_object_tag_is_put_back(account: Account, seed: Seed) -> None:
     prove(account.clients(), published)
 
 
+@pytest.mark.slow
 def test_an_object_that_is_not_what_its_key_says_stops_everything(account: Account, seed: Seed) -> None:
     published = run(account, seed)
     key = published["seed_code"].split("/", 3)[3]
@@ -372,6 +378,7 @@ def test_an_object_that_is_not_what_its_key_says_stops_everything(account: Accou
     assert state(account) == before
 
 
+@pytest.mark.slow
 def test_tags_and_launch_role_of_the_product_are_repaired(account: Account, seed: Seed) -> None:
     published = run(account, seed)
     servicecatalog = account.client("servicecatalog")
@@ -389,6 +396,7 @@ def test_tags_and_launch_role_of_the_product_are_repaired(account: Account, seed
     assert run(account, seed, launch_role_arn=role)["steps"] == []
 
 
+@pytest.mark.slow
 def test_a_product_that_left_the_portfolio_comes_back(account: Account, seed: Seed) -> None:
     published = run(account, seed)
     servicecatalog, portfolio = account.client("servicecatalog"), published["portfolio_id"]
@@ -435,6 +443,7 @@ def _pretend_status(clients: Clients, *statuses: str) -> None:
     clients.servicecatalog.meta.events.register("after-call.servicecatalog.DescribeProvisioningArtifact", pretend)
 
 
+@pytest.mark.slow
 def test_a_failed_version_is_said_and_replaced_by_the_next_run(account: Account, seed: Seed) -> None:
     run(account, seed)
     seed = make_seed(seed.folder, "print('second')\n")
@@ -450,6 +459,7 @@ def test_a_failed_version_is_said_and_replaced_by_the_next_run(account: Account,
     prove(account.clients(), again)
 
 
+@pytest.mark.slow
 def test_a_version_that_never_becomes_available_is_given_up(
     account: Account, seed: Seed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

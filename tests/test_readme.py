@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from sagemaker_seed import answers as rules
 from sagemaker_seed.publish.release import read_template
-from support import ROOT, Account, BakedProject, as_git_repository, clean_environment, cookiecutter
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
+from support import ROOT, BakedProject, as_git_repository, clean_environment, cookiecutter
 from test_cli import command
 from test_generation import FILES, FILES_OF_AN_ANSWER
 
@@ -106,13 +107,38 @@ def test_cookiecutter_commands_render(tmp_path: Path) -> None:
         assert (out / "iris-classifier/build.py").exists()
 
 
-def test_publishing_commands_publish(account: Account, bake: Callable[..., BakedProject]) -> None:
+@pytest.mark.slow
+def test_the_accounts_of_the_readme_are_prepared_and_its_publishing_commands_publish(
+    aws: EmbeddedAws, tmp_path: Path, bake: Callable[..., BakedProject]
+) -> None:
     project = bake(aws_region="eu-west-1")
+    folder = project.path.parent
+    shown = re.search(r"```yaml\n(regions:.*?)```", README, re.DOTALL)
+    assert shown
+    ids = {"111111111111": "721111111111", "222222222222": "722222222222", "333333333333": "723333333333"}
+    (folder / "accounts.yaml").write_text(re.sub(r"\d{12}", lambda found: ids[found[0]], shown[1]))
+    profiles = dict(zip(re.findall(r"profile: (\w+)", shown[1]), ids.values(), strict=True))
+    (tmp_path / "credentials").write_text(
+        "".join(f"[{name}]\naws_access_key_id={key}\naws_secret_access_key=x\n" for name, key in profiles.items())
+    )
+    env = {**aws.environment("721111111111"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    bucket, said = "", []
     for line in _commands("sagemaker-seed "):
-        words = shlex.split(line.replace("SEED_BUCKET", account.bucket))[1:]
-        ran = command(*words, cwd=project.path.parent, env=account.aws.environment(account.id))
+        ran = command(*shlex.split(line.replace("SEED_BUCKET", bucket))[1:], cwd=folder, env=env)
         assert ran.returncode == 0, ran.stderr
+        said.append(ran.stdout)
+        found = re.search(r"seed_bucket in eu-west-1: (\S+)", ran.stdout)
+        bucket = found[1] if found else bucket
+    assert "launch parameters: AccountStagingId=722222222222, AccountProdId=723333333333" in said[1]
+    assert bucket == "sagemaker-seed-721111111111-eu-west-1"
     assert len(list((project.path / "dist").glob("*.zip"))) == 1
+    # The table of what goes where is that of the command.
+    made = {
+        (s["StackName"], n) for n in ids.values() for s in aws.client("cloudformation", n).describe_stacks()["Stacks"]
+    }
+    rows = re.findall(r"^\| ([^|]+?) \| `(sagemaker-seed-\w+)` \|", README, re.MULTILINE)
+    places = {"data science": ["721111111111"], "staging and production": ["722222222222", "723333333333"]}
+    assert made == {(stack, number) for where, stack in rows for number in places[where.split(",")[0]]}
 
 
 def test_aws_commands_name_templates_parameters_and_outputs_that_exist() -> None:

@@ -93,6 +93,7 @@ values = st.one_of(scalars, st.lists(scalars, max_size=4), st.dictionaries(keys,
 sections = st.dictionaries(keys, st.dictionaries(keys, values, min_size=1, max_size=4), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(section=sections, flow=st.sampled_from([None, False, True]), width=st.sampled_from([40, 10**6]))
 def test_whatever_pyyaml_writes_is_read_alike_or_refused(section: Any, flow: bool | None, width: int) -> None:
@@ -104,6 +105,7 @@ plain_words = st.from_regex(r"[a-z]{3,8}( [a-z]{3,8}){0,3}", fullmatch=True).fil
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     section=st.dictionaries(
@@ -135,6 +137,7 @@ def test_the_damaged_section_is_read_alike_or_refused(position: int, removed: in
     agree(SECTION[:position] + inserted + SECTION[position + removed :])
 
 
+@pytest.mark.slow
 def test_every_line_left_out_is_read_alike_or_refused() -> None:
     kept = SECTION.splitlines(keepends=True)
     taken = [agree("".join(kept[:number] + kept[number + 1 :])) for number in range(1, len(kept))]

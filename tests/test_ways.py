@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from support import ROOT, as_git_repository, cookiecutter, files_of, git
+from support import ROOT, as_git_repository, cookiecutter, files_of, git, slow_after
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return files_of(out)
 
 
+@pytest.mark.slow
 def test_an_absolute_path(tmp_path: Path, expected: dict[str, bytes]) -> None:
     assert len(expected) > 10
     assert any(name.startswith("iris-classifier/dist/") for name in expected)
@@ -38,7 +39,7 @@ def test_an_absolute_path(tmp_path: Path, expected: dict[str, bytes]) -> None:
     assert files_of(tmp_path) == expected
 
 
-@pytest.mark.parametrize("folder", [".", "hooks"])
+@pytest.mark.parametrize("folder", slow_after(1, [".", "hooks"]))
 def test_a_relative_path(tmp_path: Path, expected: dict[str, bytes], folder: str) -> None:
     way = "." if folder == "." else ".."
     ran = cookiecutter(way, "--no-input", "-o", str(tmp_path), cwd=ROOT / folder, env={"PWD": str(ROOT / folder)})
@@ -46,6 +47,7 @@ def test_a_relative_path(tmp_path: Path, expected: dict[str, bytes], folder: str
     assert files_of(tmp_path) == expected
 
 
+@pytest.mark.slow
 def test_a_relative_path_from_a_program_that_changed_its_folder(tmp_path: Path, expected: dict[str, bytes]) -> None:
     ran = cookiecutter(".", "--no-input", "-o", str(tmp_path), cwd=ROOT, env={"PWD": "/"})
     assert ran.returncode == 0, ran.stderr
@@ -60,6 +62,7 @@ def test_a_git_address_with_a_tag(tmp_path: Path, repository: Path, expected: di
     assert files_of(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_zip(tmp_path: Path, repository: Path, expected: dict[str, bytes]) -> None:
     archive = tmp_path / "template.zip"
     git(repository, "archive", "--prefix=template/", "--output", str(archive), "v1")
@@ -69,6 +72,7 @@ def test_a_zip(tmp_path: Path, repository: Path, expected: dict[str, bytes]) -> 
     assert files_of(tmp_path / "out") == expected
 
 
+@pytest.mark.slow
 def test_a_replay_file(tmp_path: Path) -> None:
     answers = {"project_name": "Replayed", "prediction": "regression"}
     first = cookiecutter(str(ROOT), "--no-input", "-o", str(tmp_path / "a"), *(f"{k}={v}" for k, v in answers.items()))
@@ -80,6 +84,7 @@ def test_a_replay_file(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "b/replayed/seed.json").read_text())["answers"]["prediction"] == "regression"
 
 
+@pytest.mark.slow
 def test_without_hooks_the_repository_is_valid_and_merely_larger(tmp_path: Path, expected: dict[str, bytes]) -> None:
     ran = cookiecutter(str(ROOT), "--no-input", "--accept-hooks=no", "-o", str(tmp_path))
     assert ran.returncode == 0, ran.stderr
@@ -91,6 +96,7 @@ def test_without_hooks_the_repository_is_valid_and_merely_larger(tmp_path: Path,
     assert all(name.startswith("iris-classifier/test/payloads/regression/") for name in extra)
 
 
+@pytest.mark.slow
 def test_an_existing_repository_is_not_overwritten_unasked(tmp_path: Path) -> None:
     mine = tmp_path / "iris-classifier/build.py"
     mine.parent.mkdir()

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from cookiecutter.main import cookiecutter
 from support import ROOT, clean_environment
 
@@ -77,11 +78,13 @@ def run_build(repository: Path, *words: str, env: Mapping[str, str]) -> tuple[in
 
 
 def load_module(path: Path, name: str) -> ModuleType:
-    """Loads a module of the template folder that imports nothing of the seed repository."""
+    """Loads a module of the template folder that imports nothing of the seed repository, and leaves no cache there."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        spec.loader.exec_module(module)
     return module
