@@ -74,7 +74,11 @@ class Registry:
 
     def register(self, status: str = "Approved", group: str = GROUP) -> str:
         """Registers a model package in a group that exists; returns its ARN."""
-        container = {"Image": "image", "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz"}
+        container = {
+            "Image": "sagemaker-xgboost:3.2-0",
+            "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz",
+            "Environment": {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"},
+        }
         answer = self.client().create_model_package(
             ModelPackageGroupName=group,
             ModelApprovalStatus=status,

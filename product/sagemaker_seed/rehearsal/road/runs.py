@@ -72,6 +72,11 @@ class Run:
         return self.status not in RUNNING or self.waits
 
     @property
+    def ended(self) -> datetime:
+        """When its last action ended; when it began, if it had none."""
+        return max((action.ended for action in self.actions), default=self.began)
+
+    @property
     def failed(self) -> Action | None:
         """The action that failed, if one did."""
         return next((a for a in self.actions if a.status in {"Failed", "Abandoned"}), None)

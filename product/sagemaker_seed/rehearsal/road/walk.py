@@ -128,7 +128,9 @@ def _train(journey: Journey) -> None:
         journey.say(line)
     found = models.packages(journey.as_person("sagemaker"))
     if not found and (journey.options.product is None or trained):
-        said = "; ".join(failure(run) for run in done if run.failed)
+        # The training is the last to fail: the first deployment, which finds no model, has long ended.
+        failed = sorted((run for run in done if run.failed), key=lambda run: run.ended, reverse=True)
+        said = "; ".join(failure(run) for run in failed)
         raise SeedError(f"no model was registered: {said or 'nothing says why'}")
     if not found:
         found = foreign.register_model(journey)
