@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +45,8 @@ FOREIGN = {
     "UV_RUN_RECURSION_DEPTH",
 }
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+# uv asks Python's sysconfig, which answers nothing to a second thread while it is being filled for the first.
+SYSCONFIG = threading.Lock()
 NO_DOCKER = 'echo "${0##*/}: not found: the embedded AWS runs builds without Docker" >&2; exit 127'
 VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
@@ -65,7 +68,8 @@ def uv() -> str:
     try:
         from uv import find_uv_bin
 
-        return str(find_uv_bin())
+        with SYSCONFIG:
+            return str(find_uv_bin())
     except (ImportError, FileNotFoundError):
         found = shutil.which("uv")
     if found is None:
