@@ -37,6 +37,7 @@ KEPT = (
 )
 # uv's settings that are about another environment than the build's.
 FOREIGN = {
+    "UV_COMPILE_BYTECODE",  # place.py keeps what is really imported
     "UV_PROJECT",
     "UV_PROJECT_ENVIRONMENT",
     "UV_PYTHON",
