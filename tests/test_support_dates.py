@@ -5,15 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 
+from sagemaker_seed.check.images import XGBOOST_UNTIL
 from sagemaker_seed.publish.release import read_template
 from sagemaker_seed.resources import product_template
 from support import ROOT
 
-# End of patches of each SageMaker XGBoost image, as AWS announced it.
-XGBOOST_UNTIL = {
-    "3.0-5": datetime.date(2026, 11, 17),
-    "3.2-0": datetime.date(2027, 5, 13),
-}
 # The curated CodeBuild images that AWS maintains, and the Python runtimes that our buildspecs may ask of them.
 CODEBUILD_PYTHON = {
     "aws/codebuild/amazonlinux-x86_64-standard:5.0": {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14"},

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -149,11 +150,11 @@ def _change(client: Any, step: Step, say: Say, doing: Say) -> None:
     )
     described = _made(client, made["Id"], name, doing)
     if described["Status"] != "CREATE_COMPLETE":
-        reason = described.get("StatusReason", "it does not say why")
+        refused = described.get("StatusReason", "it does not say why")
         client.delete_change_set(ChangeSetName=made["Id"], StackName=made["StackId"])
-        if any(words in reason for words in NOTHING):
+        if any(words in refused for words in NOTHING):
             return
-        raise SeedError(f"the stack {name}: CloudFormation refused the change: {reason}")
+        raise SeedError(f"the stack {name}: CloudFormation refused the change: {refused}")
     for line in _lines(client, made["Id"], is_new=is_new):
         say(line)
     began = described["CreationTime"]
@@ -161,7 +162,7 @@ def _change(client: Any, step: Step, say: Say, doing: Say) -> None:
     stack = _settle(client, made["StackId"], doing)
     if stack is None or stack["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         status = stack["StackStatus"] if stack else "gone"
-        raise SeedError(f"the stack {name} is {status}: {_reason(client, made['StackId'], began)}")
+        raise SeedError(f"the stack {name} is {status}: {reason(client, made['StackId'], began)}")
 
 
 def _made(client: Any, change_set: str, name: str, doing: Say) -> dict[str, Any]:
@@ -221,11 +222,13 @@ def _polls(what: str) -> Iterator[None]:
     raise SeedError(f"{what} takes more than {TIMEOUT_SECONDS / 60:.0f} minutes; run the same command again later")
 
 
-def _reason(client: Any, stack: str, since: Any) -> str:
-    """The first resource that failed since then, and what it said."""
+def reason(client: Any, stack: str, since: datetime | None = None) -> str:
+    """Why a stack failed: its first resource that failed (since then, if that is given), and what it said."""
     pages = client.get_paginator("describe_stack_events").paginate(StackName=stack)
-    events = [event for page in pages for event in page["StackEvents"] if event["Timestamp"] >= since]
+    events = [event for page in pages for event in page["StackEvents"]]
     for event in reversed(events):  # the newest comes first
+        if since is not None and event["Timestamp"] < since:
+            continue
         said = event.get("ResourceStatusReason", "")
         if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in said.lower():
             return f"{event['LogicalResourceId']} ({event['ResourceType']}): {said}"

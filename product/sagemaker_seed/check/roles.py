@@ -156,8 +156,3 @@ def trusts_role(role: Role, caller: str) -> Answer:
     context: dict[str, Value] = {"aws:principalarn": caller, "aws:principalaccount": account}
     question = Asked(account, caller, "sts:AssumeRole", "", context, ("sts:externalid",))
     return _together([evaluate(role.trust, question)])
-
-
-def resource_policy(policy: Mapping[str, Any], question: Asked) -> Verdict:
-    """What the policy of a bucket or a key says."""
-    return evaluate(policy, question)

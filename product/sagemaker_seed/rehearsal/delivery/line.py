@@ -29,7 +29,7 @@ from .execution import (
 from .news import News
 from .questions import Questions
 
-PARALLEL, QUEUED = "PARALLEL", "QUEUED"
+PARALLEL = "PARALLEL"
 # Executions of one pipeline that may be under way at once.
 AT_ONCE = 50
 

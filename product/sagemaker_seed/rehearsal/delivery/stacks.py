@@ -89,7 +89,6 @@ MODES: dict[str, Callable[[Job], Outcome]] = {
     "CHANGE_SET_REPLACE": _change_set_replace,
     "CHANGE_SET_EXECUTE": _change_set_execute,
 }
-TEMPLATE_MODES = {"CREATE_UPDATE", "REPLACE_ON_FAILURE", "CHANGE_SET_REPLACE"}
 # mode -> what the configuration must have for it
 NEEDED: dict[str, tuple[str, ...]] = {
     "CREATE_UPDATE": ("RoleArn", "TemplatePath"),

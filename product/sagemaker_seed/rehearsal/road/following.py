@@ -42,7 +42,6 @@ def confirm(journey: Journey, *, expect: int = 1, forgive: bool = False) -> list
             refuse_failure(journey, run)
         waiting = [run for run in done if run.waits]
         if not waiting:
-            journey.runs += done
             journey.follower.mark()
             return done
         for run in waiting:
@@ -78,7 +77,6 @@ def refuse_failure(journey: Journey, run: runs.Run) -> None:
     failed = run.failed
     if failed is None and run.status in {"Succeeded", "InProgress", "Superseded"}:
         return
-    journey.runs.append(run)
     explain(journey, run)
     raise SeedError(failure(run))
 

@@ -16,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from botocore.exceptions import ClientError
 
+from ...accounts.stacks import outputs_of
 from ...errors import BadInput, SeedError
 from ...publish.release import OBJECT_TAGGING, read_template
 from ..embedded import ACCOUNT
@@ -174,7 +175,7 @@ def _ensure_bucket(s3: Any, bucket: str) -> None:
 def _offer(journey: Journey, catalog: Any, product: str) -> None:
     """Puts the product into the portfolio of catalog.yaml, with its launch role."""
     described = journey.client("cloudformation").describe_stacks(StackName="sagemaker-seed-catalog")["Stacks"][0]
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+    outputs = outputs_of(described)
     portfolio = outputs[PORTFOLIO_OUTPUT]
     catalog.associate_product_with_portfolio(ProductId=product, PortfolioId=portfolio)
     catalog.create_constraint(

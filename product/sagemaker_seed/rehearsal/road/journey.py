@@ -16,7 +16,7 @@ from ...console import Console
 from ...resources import product_template
 from ..embedded import ACCOUNT, EmbeddedAws
 from .repository import Clone
-from .runs import Follower, Run
+from .runs import Follower
 
 # Of somebody else's product, which does not say where it will be.
 REGION = "us-east-1"
@@ -145,7 +145,6 @@ class Journey:
         self.result: dict[str, Any] = {}
         self.clock = time.time()
         self.bundle: Path | None = None
-        self.runs: list[Run] = []
         self.endpoints: dict[str, dict[str, Any]] = {}
         self._doing: Any = lambda _: None
 

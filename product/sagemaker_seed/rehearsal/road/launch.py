@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...accounts.stacks import reason
 from ...errors import BadInput, SeedError
 from . import accounts, stacks
 from .journey import Journey, Product, Project
@@ -37,7 +38,7 @@ def launch(journey: Journey, name: str) -> Project:
     stack = _stack_of(journey, described)
     if described["ProjectStatus"] != "CreateCompleted":
         said = described.get("ServiceCatalogProvisionedProductDetails", {}).get("ProvisionedProductStatusMessage", "")
-        why = stacks.reason(cloudformation, stack["StackId"]) if stack else said
+        why = reason(cloudformation, stack["StackId"]) if stack else said
         raise SeedError(f"the launch failed ({described['ProjectStatus']}): {why or 'nothing says why'}")
     if stack is None:
         raise SeedError(f"the project {name} is there, but no stack of it")

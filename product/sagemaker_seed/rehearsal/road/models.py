@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import SeedError
-
 PENDING, APPROVED, REJECTED = "PendingManualApproval", "Approved", "Rejected"
 
 
@@ -20,18 +18,6 @@ def packages(sagemaker: Any) -> list[dict[str, Any]]:
         )["ModelPackageSummaryList"]
     ]
     return sorted(found, key=lambda p: (p["CreationTime"], p.get("ModelPackageVersion", 0)), reverse=True)
-
-
-def newest_pending(sagemaker: Any) -> str:
-    """The ARN of the newest model that nobody has decided on.
-
-    Raises:
-        SeedError: there is none.
-    """
-    for package in packages(sagemaker):
-        if package["ModelApprovalStatus"] == PENDING:
-            return str(package["ModelPackageArn"])
-    raise SeedError("no model waits for an approval: nothing was registered")
 
 
 def decide(sagemaker: Any, package: str, status: str) -> None:

@@ -36,7 +36,6 @@ class Action:
     external: str
     said: str
     decided: bool = False
-    outputs: dict[str, str] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -94,7 +93,7 @@ class Follower:
 
     def mark(self) -> None:
         """From here on, executions that exist already are old."""
-        self._seen |= {run.id for run in self._all()}
+        self._seen |= {run.id for run in self._listed()}
 
     def decided(self, run: Run, stage: str, action: str) -> None:
         """A person has decided on an action: it waits no longer, even if the pipeline has not taken note yet."""
@@ -113,7 +112,7 @@ class Follower:
         """
         began = time.monotonic()
         while True:
-            runs = [run for run in self._all() if run.id not in self._seen]
+            runs = [self._followed(run) for run in self._listed() if run.id not in self._seen]
             for run in runs:
                 self._tell(run, say)
             waited = time.monotonic() - began
@@ -129,13 +128,10 @@ class Follower:
 
     def everything(self) -> list[Run]:
         """Every execution that there is, oldest first, with its actions."""
-        seen, self._seen = self._seen, set()
-        try:
-            return sorted(self._all(), key=lambda run: run.began)
-        finally:
-            self._seen = seen
+        return sorted((self._followed(run) for run in self._listed()), key=lambda run: run.began)
 
-    def _all(self) -> list[Run]:
+    def _listed(self) -> list[Run]:
+        """Every execution, without its actions."""
         found = []
         for pipeline in self.pipelines:
             answer = self._client.list_pipeline_executions(pipelineName=pipeline)
@@ -147,19 +143,18 @@ class Follower:
                     summary.get("trigger", {}).get("triggerType", ""),
                     summary["startTime"],
                 )
-                if run.id not in self._seen:
-                    run.actions = self._actions(pipeline, run.id)
                 found.append(run)
         return found
 
-    def _actions(self, pipeline: str, execution: str) -> list[Action]:
+    def _followed(self, run: Run) -> Run:
+        """The execution with its actions."""
         answer = self._client.list_action_executions(
-            pipelineName=pipeline, filter={"pipelineExecutionId": execution}, maxResults=100
+            pipelineName=run.pipeline, filter={"pipelineExecutionId": run.id}, maxResults=100
         )
-        actions = [_action(detail) for detail in answer["actionExecutionDetails"]]
-        for action in actions:
-            action.decided = (execution, action.stage, action.name) in self._decided
-        return sorted(actions, key=lambda action: action.began)
+        run.actions = sorted(map(_action, answer["actionExecutionDetails"]), key=lambda action: action.began)
+        for action in run.actions:
+            action.decided = (run.id, action.stage, action.name) in self._decided
+        return run
 
     def _tell(self, run: Run, say: Callable[[str], None]) -> None:
         for action in run.actions:
@@ -184,7 +179,6 @@ def _action(detail: dict[str, Any]) -> Action:
         ended=detail["lastUpdateTime"],
         external=result.get("externalExecutionId", ""),
         said=_first_lines(error or result.get("externalExecutionSummary", "")),
-        outputs=output.get("outputVariables", {}),
     )
 
 

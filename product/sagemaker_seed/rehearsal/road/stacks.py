@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...accounts.stacks import outputs_of, reason
 from ...errors import SeedError
 
 POLL_SECONDS = 0.05
@@ -36,7 +37,7 @@ def deploy(
     stack = wait(cloudformation, name, doing)
     if stack["StackStatus"] not in SUCCEEDED:
         raise SeedError(f"{template.name}: {stack['StackStatus']}: {reason(cloudformation, stack['StackId'])}")
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", ())}
+    return outputs_of(stack)
 
 
 def wait(cloudformation: Any, name: str, doing: Callable[[str], None]) -> dict[str, Any]:
@@ -50,17 +51,6 @@ def wait(cloudformation: Any, name: str, doing: Callable[[str], None]) -> dict[s
             raise SeedError(f"the stack {name} is still {stack['StackStatus']} after {TIMEOUT_SECONDS:.0f} s")
         doing(f"stack {name}: {stack['StackStatus']}")
         time.sleep(POLL_SECONDS)
-
-
-def reason(cloudformation: Any, stack: str) -> str:
-    """Why a stack failed: its first resource that failed, and what that said."""
-    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack)
-    events = [event for page in pages for event in page["StackEvents"]]
-    for event in reversed(events):  # the newest comes first
-        said = event.get("ResourceStatusReason", "")
-        if event["ResourceStatus"].endswith("_FAILED") and "cancelled" not in said.lower():
-            return f"{event['LogicalResourceId']} ({event['ResourceType']}): {said}"
-    return "no resource says why"
 
 
 def resources(cloudformation: Any, stack: str) -> list[dict[str, Any]]:

@@ -29,8 +29,6 @@ from .following import confirm, explain, failure, follow_to_approval
 from .journey import Journey, Options, Product, Silent
 from .summary import table
 
-# What the name of our product's second pipeline ends with.
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -120,7 +118,6 @@ def _repository(journey: Journey) -> None:
 def _train(journey: Journey) -> None:
     """What a launch starts by itself: a training, and a deployment that finds no approved model yet."""
     done = journey.follower.follow(journey.say, journey.doing, expect=0)
-    journey.runs += done
     for run in done:
         explain(journey, run)
     trained = training.executions(journey.client("sagemaker"))
