@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..policies import Value, evaluate
+from ..policies import Value, Verdict, evaluate
 from . import roles
 from .findings import When
 from .resources import permissions
@@ -182,12 +182,14 @@ def key_act(subject: Subject, action: str, bucket: str, why: str) -> Act:
 
 def key_lets(subject: Subject, role: Role, act: Act) -> bool:
     """Whether the policy of the project's key lets a role in as such, not only as one of its account."""
+    return any(verdict.direct and not verdict.denied for verdict in key_verdicts(subject, role, act))
+
+
+def key_verdicts(subject: Subject, role: Role, act: Act) -> Iterator[Verdict]:
+    """What the policy of each key of the project says to a role's act."""
     for properties in subject.of_type("AWS::KMS::Key").values():
         context = {**act.context, "kms:calleraccount": role.account}
-        verdict = evaluate(properties["KeyPolicy"], roles.asked(role, act.action, "", context))
-        if verdict.direct and not verdict.denied:
-            return True
-    return False
+        yield evaluate(properties["KeyPolicy"], roles.asked(role, act.action, "", context))
 
 
 def _build(subject: Subject, name: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, Act]]:

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from ..policies import evaluate
 from . import roles
 from .roles import Answer, Role, trusts_role
-from .stages import actions, endpoint_acts, key_act, key_lets, model_role, pipeline_acts, provider, variables
+from .stages import (
+    actions,
+    endpoint_acts,
+    key_act,
+    key_lets,
+    key_verdicts,
+    model_role,
+    pipeline_acts,
+    provider,
+    variables,
+)
 from .statements import Act, covers, there, trusts
 from .subject import Subject
 
@@ -120,9 +130,4 @@ def _reads(subject: Subject, role: Role, what: str) -> None:
 
 def _key_allows(subject: Subject, role: Role, act: Act) -> bool:
     """Whether the key's policy lets in a role of another account; as one of its account is enough."""
-    for properties in subject.of_type("AWS::KMS::Key").values():
-        context = {**act.context, "kms:calleraccount": role.account}
-        verdict = evaluate(properties["KeyPolicy"], roles.asked(role, act.action, "", context))
-        if verdict.allowed and not verdict.denied:
-            return True
-    return False
+    return any(verdict.allowed and not verdict.denied for verdict in key_verdicts(subject, role, act))
