@@ -277,6 +277,8 @@ def test_delegated_administrators_and_who_may_ask(aws: EmbeddedAws) -> None:
     organizations.register_delegated_administrator(AccountId=account, ServicePrincipal=principal)
     found = organizations.list_delegated_administrators(ServicePrincipal=principal)["DelegatedAdministrators"]
     assert [administrator["Id"] for administrator in found] == [account]
-    assert refusal(member.list_accounts)[0] == "NotImplementedByEmbeddedAws"
+    assert {a["Id"] for a in member.list_accounts()["Accounts"]} == {management, account}, "it may read"
+    create = {"Email": "b@example.com", "AccountName": "b"}
+    assert refusal(lambda: member.create_account(**create))[0] == "NotImplementedByEmbeddedAws"
     wrong = {"AccountId": account, "ServicePrincipal": "nothing.amazonaws.com"}
     assert refusal(lambda: organizations.register_delegated_administrator(**wrong))[0] == "InvalidInputException"

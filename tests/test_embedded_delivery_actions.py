@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +57,10 @@ class Answers:
 
     def will(self, service: str, operation: str, answer: dict[str, Any]) -> None:
         self.stubs[service].add_response(operation, answer)
+
+    def await_event(self, since: int, seconds: float) -> int:
+        time.sleep(min(seconds, 0.03))
+        return since
 
     def wont(self, service: str, operation: str, code: str, message: str) -> None:
         self.stubs[service].add_client_error(operation, code, message, 400)

@@ -443,29 +443,8 @@ VARIANT = {"VariantName": "v", "ModelName": "one", "InstanceType": "ml.m5.large"
         ("create_model", {"PrimaryContainer": {"Image": "own:1"}}, "cannot run the image own:1"),
         (
             "create_endpoint_config",
-            {
-                "ProductionVariants": [
-                    {
-                        "VariantName": "v",
-                        "ModelName": "one",
-                        "ServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1},
-                    }
-                ]
-            },
-            "ServerlessConfig",
-        ),
-        (
-            "create_endpoint_config",
-            {"ProductionVariants": [VARIANT], "ShadowProductionVariants": [{**VARIANT, "VariantName": "w"}]},
-            "ShadowProductionVariants",
-        ),
-        (
-            "create_endpoint_config",
-            {
-                "ProductionVariants": [VARIANT],
-                "AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://bucket/out"}},
-            },
-            "AsyncInferenceConfig",
+            {"ProductionVariants": [{**VARIANT, "ManagedInstanceScaling": {"Status": "ENABLED"}}]},
+            "ManagedInstanceScaling",
         ),
     ],
 )

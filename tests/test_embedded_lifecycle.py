@@ -74,6 +74,7 @@ def test_it_listens_on_one_address_only(aws: EmbeddedAws) -> None:
     assert not answers(aws.url, "127.0.0.2")
 
 
+@pytest.mark.slow
 def test_nothing_is_left_after_an_exception(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -52,10 +52,10 @@ UNIMPLEMENTED = {
         "create_archive",
         {"ArchiveName": "a", "EventSourceArn": "b"},
     ),
-    "a model that answers later": (
+    "a model that answers in pieces": (
         "sagemaker-runtime",
-        "invoke_endpoint_async",
-        {"EndpointName": "e", "InputLocation": "s3://bucket/key"},
+        "invoke_endpoint_with_response_stream",
+        {"EndpointName": "e", "Body": b"1"},
     ),
 }
 TIERING = {

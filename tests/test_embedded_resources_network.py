@@ -14,6 +14,8 @@ from support import REGION
 TAGS = {"team": "ml", "purpose": "test"}
 VPC, SUBNET, GROUP, ENDPOINT = "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint"
 
+TABLE, ASSOCIATION = "AWS::EC2::RouteTable", "AWS::EC2::SubnetRouteTableAssociation"
+
 
 @pytest.fixture
 def stack(aws: EmbeddedAws) -> Stack:
@@ -47,6 +49,15 @@ def test_a_network(stack: Stack) -> None:
     [there] = ec2.describe_subnets(SubnetIds=[subnet.physical_id])["Subnets"]
     assert (there["MapPublicIpOnLaunch"], as_map(there["Tags"])) == (True, TAGS)
     assert "InvalidSubnet" in error_of(stack.create, SUBNET, **wanted)
+
+    table = stack.create(TABLE, VpcId=vpc.physical_id, Tags=TAG)
+    routed: dict[str, Any] = {"SubnetId": subnet.physical_id, "RouteTableId": table.physical_id}
+    route = stack.create(ASSOCIATION, **routed)
+    [there] = ec2.describe_route_tables(RouteTableIds=[table.physical_id])["RouteTables"]
+    assert (there["VpcId"], as_map(there["Tags"])) == (vpc.physical_id, TAGS)
+    assert [a["SubnetId"] for a in there["Associations"] if "SubnetId" in a] == [subnet.physical_id]
+    stack.delete(ASSOCIATION, route, **routed)
+    stack.delete(TABLE, table, VpcId=vpc.physical_id)
 
     web = {"IpProtocol": "tcp", "FromPort": "443", "ToPort": 443, "CidrIp": "10.1.0.0/16", "Description": "web"}
     grouped: dict[str, Any] = {

@@ -10,9 +10,14 @@ from sagemaker_seed.rehearsal.stacks.providers import PROVIDERS
 from sagemaker_seed.templates.document import Document, parse
 
 ROOT = Path(__file__).parent.parent
-TEMPLATES = [*ROOT.glob("product/cloudformation/*.yaml"), *ROOT.glob("<<cookiecutter.project_slug>>/cfn-*.yml")]
+TEMPLATES = [*ROOT.glob("product/cloudformation/*.yaml"), *ROOT.glob("<<cookiecutter.project_slug>>/**/cfn-*.yml")]
 # What is given for a parameter without a default, by a part of its name.
-VALUES = {"Arn": "arn:aws:iam::111111111111:role/studio", "AccountId": "222222222222", "": "demo-1"}
+VALUES = {
+    "DeployTarget": "stackset-self-managed",
+    "Arn": "arn:aws:iam::111111111111:role/studio",
+    "AccountId": "222222222222",
+    "": "demo-1",
+}
 SECTIONS = ("Metadata", "Parameters", "Mappings", "Rules", "Resources", "Outputs", "Conditions")
 
 

@@ -217,8 +217,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], tuple[str, str]]] = {
     ),
     "a delegated administrator": (
         "create_stack_set",
-        {"StackSetName": "new", "CallAs": "DELEGATED_ADMIN"},
-        ("NotImplementedByEmbeddedAws", "CallAs"),
+        {"StackSetName": "new", "CallAs": "DELEGATED_ADMIN", "PermissionModel": "SERVICE_MANAGED"},
+        ("ValidationError", "You must be the management account"),
     ),
     "units by accounts": (
         "create_stack_instances",

@@ -5,16 +5,11 @@ from __future__ import annotations
 import datetime
 import json
 
-from sagemaker_seed.check.images import XGBOOST_UNTIL
+from sagemaker_seed.check.images import CODEBUILD_PYTHON, XGBOOST_UNTIL
 from sagemaker_seed.publish.release import read_template
 from sagemaker_seed.resources import product_template
 from support import ROOT
 
-# The curated CodeBuild images that AWS maintains, and the Python runtimes that our buildspecs may ask of them.
-CODEBUILD_PYTHON = {
-    "aws/codebuild/amazonlinux-x86_64-standard:5.0": {"3.9", "3.10", "3.11", "3.12", "3.13", "3.14"},
-    "aws/codebuild/amazonlinux-x86_64-standard:6.0": {"3.10", "3.11", "3.12", "3.13", "3.14"},
-}
 SEED = ROOT / "<<cookiecutter.project_slug>>"
 
 

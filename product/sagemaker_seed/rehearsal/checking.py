@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answers import Seed
+from ..bundle import Bundle
 from ..check import flow
 from ..console import Console
 from ..publish.flow import publish
@@ -20,7 +21,11 @@ from .road.journey import Journey, Options
 
 @dataclass(frozen=True)
 class Ground:
-    """What a check is given: account ids by stage, and the seed bucket."""
+    """What a check is given: the seed bucket, and account ids.
+
+    Attributes:
+        accounts: ``home``, and by the stages' places among the launch parameters, such as ``staging`` and ``prod``.
+    """
 
     aws: EmbeddedAws
     accounts: dict[str, str]
@@ -41,7 +46,7 @@ class Ground:
 
 @contextmanager
 def ground(seed: Seed, console: Console) -> Iterator[Ground]:
-    """The data science account, staging and production with our templates deployed and the seed published."""
+    """The data science account and those of the stages, with our templates deployed and the seed published."""
     with EmbeddedAws(region=seed.answers["aws_region"]) as aws:
         journey = Journey(Options(None, (), Path()), console)
         journey.aws, journey.seed = aws, seed
@@ -49,19 +54,23 @@ def ground(seed: Seed, console: Console) -> Iterator[Ground]:
             accounts.make(journey)
             accounts.deploy_templates(journey)
         publish(clients_of(aws), seed, console, bucket=bucket_of(seed))
-        named = {"home": "data-science", "staging": "staging", "prod": "production"}
-        yield Ground(aws, {name: journey.accounts[account] for name, account in named.items()}, bucket_of(seed))
+        named = {"home": "data-science", **{stage.slot.lower(): stage.name for stage in journey.stages}}
+        yield Ground(aws, {name: journey.account(account) for name, account in named.items()}, bucket_of(seed))
 
 
-def check(seed: Seed, console: Console, text: str | None = None) -> dict[str, Any]:
-    """Checks a seed, and a template if it is not ours, against accounts set up as our templates do it."""
+def check(seed: Seed, console: Console, text: str | None = None, packed: Bundle | None = None) -> dict[str, Any]:
+    """Checks a seed, and a template if it is not ours, against accounts set up as our templates do it.
+
+    Args:
+        packed: the bundle of the seed, if that is what there is; else the folder's own.
+    """
     with ground(seed, console) as made:
-        return check_in(made, seed, console, text=text)
+        return check_in(made, seed, console, text=text, packed=packed)
 
 
 def check_in(made: Ground, seed: Seed | None, console: Console, **more: Any) -> dict[str, Any]:
     """Checks against accounts that are there."""
-    stages = ("staging", "prod")
+    stages = [name for name in made.accounts if name != "home"]
     given = {
         "region": made.aws.region,
         "bucket": made.bucket,

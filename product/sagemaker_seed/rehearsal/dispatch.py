@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
@@ -30,6 +31,7 @@ from .ground import Ground
 from .services import (
     autoscaling,
     cloudformation,
+    cloudwatch,
     codebuild,
     codecommit,
     codepipeline,
@@ -40,12 +42,15 @@ from .services import (
     organizations,
     s3,
     sagemaker,
+    scheduler,
     servicecatalog,
     sts,
 )
 from .services.service import Service
 from .wire import AwsError, Request, Response, not_implemented
 
+# Calls that the journal keeps: the whole road with everything after it is a tenth of that.
+MOST_CALLS = 100_000
 # git shows its credentials only when it is asked for them: asking is no call of anybody's.
 UNIDENTIFIED = Response(401, [("WWW-Authenticate", 'Basic realm="An access key id of the embedded AWS"')], b"")
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -56,6 +61,7 @@ def own_services(ground: Ground) -> dict[str, Service]:
     services = [
         autoscaling.service(ground),
         cloudformation.service(ground),
+        cloudwatch.service(ground),
         codebuild.service(ground),
         codecommit.service(ground),
         codepipeline.service(ground),
@@ -66,6 +72,7 @@ def own_services(ground: Ground) -> dict[str, Service]:
         organizations.service(),
         s3.service(),
         *sagemaker.services(ground),
+        scheduler.service(ground),
         servicecatalog.service(ground),
         sts.service(),
     ]
@@ -79,7 +86,7 @@ class Application:
         self._ground = ground
         self._services = own_services(ground)
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._journal: list[Call] = []
+        self._journal: deque[Call] = deque(maxlen=MOST_CALLS)
         self._journal_lock = threading.Lock()
         self._faults = Faults()
         self._pages: dict[str, Callable[[], object]] = {
@@ -89,6 +96,7 @@ class Application:
             REFUSALS_PATH: ground.gate.grants.refused,
             **ground.pages,
         }
+        self._forms: dict[str, Callable[[bytes], object]] = {FAULTS_PATH: self._faults.add, **ground.forms}
 
     def close(self) -> None:
         """Ends what the services have running outside this process."""
@@ -96,9 +104,9 @@ class Application:
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Answers one HTTP request."""
-        page = self._pages.get(environ["PATH_INFO"])
-        if environ["PATH_INFO"] == FAULTS_PATH and environ["REQUEST_METHOD"] == "POST":
-            response = _json_page(self._faults.add(_body(environ)))
+        page, form = self._pages.get(environ["PATH_INFO"]), self._forms.get(environ["PATH_INFO"])
+        if form is not None and environ["REQUEST_METHOD"] == "POST":
+            response = _json_page(form(_body(environ)))
         else:
             response = self._aws(environ) if page is None else _json_page(page())
         headers = [(k, v) for k, v in response.headers if k.lower() != "content-length" or not response.body]

@@ -50,10 +50,31 @@ LOG_LINES = 15
 LOCAL_HOSTS = "127.0.0.1,localhost"
 FAULTS_PATH = "/_embedded/faults"
 DELIVERIES_PATH = "/_embedded/deliveries"
+SCHEDULES_PATH = "/_embedded/schedules"
+SCHEDULED_PATH = "/_embedded/scheduled"
 
 
 class EmbeddedAwsError(SeedError):
     """The embedded AWS could not be started, or is not there any more."""
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """One call that a schedule made, or could not make.
+
+    Attributes:
+        account: twelve digits, the schedule's.
+        schedule: its ARN.
+        target: what it calls, such as ``arn:aws:scheduler:::aws-sdk:sagemaker:createTransformJob``.
+        input: the parameters, as text.
+        reason: why the call failed; empty when it did not.
+    """
+
+    account: str
+    schedule: str
+    target: str
+    input: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -260,6 +281,21 @@ class EmbeddedAws:
         """Every event that a rule passed on to a target, or failed to, oldest first."""
         return [Delivery(**entry) for entry in self._page(DELIVERIES_PATH)]
 
+    def let_time_come(self, rule: str, account: str) -> list[Delivery]:
+        """Starts what a rule with a schedule starts, once; what was delivered.
+
+        Raises:
+            EmbeddedAwsError: there is no such rule with a schedule, or it is disabled.
+        """
+        answer = self._page(SCHEDULES_PATH, {"rule": rule, "account": account})
+        if "error" in answer:
+            raise EmbeddedAwsError(answer["error"])
+        return [Delivery(**entry) for entry in answer]
+
+    def scheduled(self) -> list[Scheduled]:
+        """Every call that a schedule made or could not make, oldest first."""
+        return [Scheduled(**entry) for entry in self._page(SCHEDULED_PATH)]
+
     def calls(self) -> list[Call]:
         """Every AWS call answered so far, oldest first."""
         return [Call(**entry) for entry in self._page(JOURNAL_PATH)]
@@ -272,9 +308,12 @@ class EmbeddedAws:
         """Everything so far that policies did not let a role or a user do, oldest first."""
         return [Refusal(**entry) for entry in self._page(REFUSALS_PATH)]
 
-    def fail(self, service: str, operation: str, account: str) -> None:
-        """Has the next call of an operation in an account refused, whoever makes it."""
-        self._page(FAULTS_PATH, {"service": service, "operation": operation, "account": account})
+    def fail(
+        self, service: str, operation: str, account: str, *, code: str = "InternalFailure", times: int = 1
+    ) -> None:
+        """Has the next calls of an operation in an account refused, whoever makes them."""
+        fault = {"service": service, "operation": operation, "account": account, "code": code, "times": times}
+        self._page(FAULTS_PATH, fault)
 
     def failed(self) -> int:
         """How many calls have been refused because ``fail`` said so."""

@@ -1,4 +1,4 @@
-"""Faults that a rehearsal puts in place: calls that are refused once, to see what failure looks like. Chooses none."""
+"""Faults that a rehearsal puts in place: calls that are refused, to see what failure looks like. Chooses none."""
 
 from __future__ import annotations
 
@@ -13,43 +13,53 @@ MESSAGE = "This call was made to fail by the rehearsal."
 
 @dataclass(frozen=True)
 class Fault:
-    """A call that fails the next time that it is made in an account."""
+    """A call that fails the next times that it is made in an account.
+
+    Attributes:
+        code: AWS's code of the error, such as one that an SDK takes for a reason to try again.
+    """
 
     service: str
     operation: str
     account: str
+    code: str = "InternalFailure"
+    times: int = 1
 
 
 class Faults:
     """The faults of one server."""
 
     def __init__(self) -> None:
-        self._waiting: set[Fault] = set()
+        self._waiting: dict[tuple[str, str, str], list[Fault]] = {}
         self._met = 0
         self._lock = threading.Lock()
 
     def add(self, body: bytes) -> dict[str, int]:
-        """Puts one in place, given as a JSON object of its fields; says how many wait."""
+        """Puts one in place, given as a JSON object of its fields; says how many calls will be refused."""
         fault = Fault(**json.loads(body))
         with self._lock:
-            self._waiting.add(fault)
-            return {"waiting": len(self._waiting)}
+            place = (fault.service, fault.operation, fault.account)
+            self._waiting.setdefault(place, []).extend([fault] * fault.times)
+            return {"waiting": self._count()}
 
     def state(self) -> dict[str, int]:
-        """Says how many wait, and how many have been met."""
+        """Says how many calls will be refused, and how many have been."""
         with self._lock:
-            return {"waiting": len(self._waiting), "met": self._met}
+            return {"waiting": self._count(), "met": self._met}
 
     def meet(self, request: Request) -> None:
         """Lets a request pass, unless a fault waits for it.
 
         Raises:
-            AwsError: ``InternalFailure``, said to be the rehearsal's own doing.
+            AwsError: the code of the fault, said to be the rehearsal's own doing.
         """
-        met = Fault(request.service, request.operation, request.caller.account)
         with self._lock:
-            if met not in self._waiting:
+            faults = self._waiting.get((request.service, request.operation, request.caller.account))
+            if not faults:
                 return
-            self._waiting.remove(met)
+            fault = faults.pop(0)
             self._met += 1
-        raise AwsError("InternalFailure", MESSAGE, 400)
+        raise AwsError(fault.code, MESSAGE, 400)
+
+    def _count(self) -> int:
+        return sum(len(faults) for faults in self._waiting.values())

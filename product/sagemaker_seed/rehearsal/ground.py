@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Of credentials the embedded AWS looks at the key id alone.
 SECRET = "embedded"  # noqa: S105
+# Clients that are kept: as many as are in use at once, and more. Every build has a session, and so clients, of its own.
+MOST_CLIENTS = 128
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,15 @@ class Ground:
     def __init__(self, url: str, *, strict: bool = False) -> None:
         self.url, self.strict = url, strict
         self.workshop = Workshop()
-        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._happened, self._happening = 0, threading.Condition()
         self._subscribers: list[Callable[[Event], None]] = []
         # Path -> what a page of the embedded AWS's own shows, as JSON; services add theirs when they are made.
         self.pages: dict[str, Callable[[], object]] = {}
+        # Path -> what is done with what is posted to it, and answered as JSON.
+        self.forms: dict[str, Callable[[bytes], object]] = {}
 
     @cached_property
     def gate(self) -> Gate:
@@ -141,6 +147,9 @@ class Ground:
                     aws_session_token=actor.token,
                     config=Config(proxies={}, retries={"total_max_attempts": 1}, read_timeout=300),
                 )
+            self._clients.move_to_end((service, actor.key, region))
+            if len(self._clients) > MOST_CLIENTS:  # the one that nobody has asked for the longest
+                self._clients.popitem(last=False)
             return self._clients[service, actor.key, region]
 
     @cached_property
@@ -196,6 +205,23 @@ class Ground:
     def emit(self, event: Event) -> None:
         """Says that something has happened; returns at once."""
         self._events.put(event)
+        with self._happening:
+            self._happened += 1
+            self._happening.notify_all()
+
+    def await_event(self, since: int, seconds: float) -> int:
+        """Waits until something happens, anywhere and for so long at most; for who would look again and again.
+
+        Args:
+            since: what this answered last, so that nothing between two looks is missed; at first 0, which answers at
+                once if anything has ever happened.
+
+        Returns:
+            How much has happened so far.
+        """
+        with self._happening:
+            self._happening.wait_for(lambda: self._happened != since, seconds)
+            return self._happened
 
     def _deliver(self) -> None:
         while True:

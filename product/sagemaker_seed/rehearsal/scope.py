@@ -36,11 +36,13 @@ from .services import (
     events_targets,
     s3,
     sagemaker,
+    sagemaker_asynchronous,
     sagemaker_endpoint_configs,
     sagemaker_models,
     sagemaker_pipelines,
     sagemaker_registry,
     sagemaker_runtime,
+    sagemaker_transforms,
     servicecatalog_launch,
     sts,
 )
@@ -61,7 +63,7 @@ FEW = 45
 # Parameters and kinds that an operation refuses by name: where, and what.
 REFUSED_PARAMETERS: tuple[tuple[str, Iterable[str]], ...] = (
     ("CloudFormation, any operation", cloudformation_requests.REFUSED),
-    ("CloudFormation, operations on stack sets", [*cloudformation_stacksets.REFUSED_SETTINGS, "CallAs"]),
+    ("CloudFormation, operations on stack sets", [*cloudformation_stacksets.REFUSED_SETTINGS]),
     ("CloudFormation, sections of a template", document.REFUSED_SECTIONS),
     ("CloudFormation, attributes of a resource", document.REFUSED_ATTRIBUTES),
     ("CodeBuild, a project", codebuild_projects.REFUSED),
@@ -74,7 +76,9 @@ REFUSED_PARAMETERS: tuple[tuple[str, Iterable[str]], ...] = (
     ("SageMaker, a container of a model", sagemaker_models.REFUSED),
     ("SageMaker, a model package", sagemaker_registry.REFUSED),
     *((f"SageMaker, {name}", refused) for name, refused in sagemaker_pipelines.REFUSED.items()),
+    ("SageMaker, CreateTransformJob", sagemaker_transforms.REFUSED),
     ("SageMaker, InvokeEndpoint", sagemaker_runtime.REFUSED),
+    ("SageMaker, InvokeEndpointAsync", sagemaker_asynchronous.REFUSED),
     ("Service Catalog, constraints", servicecatalog_launch.REFUSED_CONSTRAINTS),
 )
 # A buildspec for each thing in one that is refused: what is said of it is what a build would say.

@@ -185,6 +185,21 @@ def _role_in(path: str, given: Mapping[str, Any], where: Where) -> list[str]:
     return named + [_iam(where, "role", name) for name in values(content, "LocalRoleName")]
 
 
+def _stack_sets(kind: str) -> Lookup:
+    """What a delegated administrator calls as such belongs to the management account."""
+
+    def named(path: str, given: Mapping[str, Any], where: Where) -> list[str]:
+        from moto.organizations.models import organizations_backends
+
+        account = where["account"]
+        if given.get("CallAs") == "DELEGATED_ADMIN":
+            account, _ = organizations_backends.master_accounts.get(account, (account, where["partition"]))
+        start = f"arn:{where['partition']}:cloudformation:{where['region']}:{account}:{kind}/"
+        return [f"{start}{name}:*" for name in values(given, path)] or ["*"]
+
+    return named
+
+
 LOOKUPS: Mapping[str, Lookup] = {
     "bus": _bus,
     "foreign-packages": _foreign_packages,
@@ -205,6 +220,8 @@ LOOKUPS: Mapping[str, Lookup] = {
     "role-in": _role_in,
     "rule": _rule,
     "secret": _secret,
+    "stackset": _stack_sets("stackset"),
+    "stackset-target": _stack_sets("stackset-target"),
     "topic": _topic,
     "user": _existing("user"),
 }

@@ -1,8 +1,9 @@
-"""Where the Python environment of a build lies: in the same place for the same buildspec. Makes no environment.
+"""Where the Python environment and the source of a build lie: in the same place for the same. Makes no environment.
 
-Each build makes its environment anew, and takes it away. But what Python compiles of the packages in it is kept, and is
-found again only under the same path: the SageMaker SDK alone takes seconds to compile. Builds of one buildspec that run
-at the same time, in this or in another rehearsal, get places side by side.
+Each build makes its environment anew and gets its source anew, and both are taken away. But what Python compiles of
+them is kept, and is found again only under the same path: the SageMaker SDK alone takes seconds to compile, and the
+tests of a repository a second. Builds of one buildspec that run at the same time, in this or in another rehearsal, get
+places side by side.
 """
 
 from __future__ import annotations
@@ -20,15 +21,34 @@ SIDE_BY_SIDE = 8
 
 @dataclass(frozen=True)
 class Place:
-    """A place that is one build's until it gives it back: the environment's folder, and that of its bytecode."""
+    """A place that is one build's until it gives it back: the environment's folder, and that of all bytecode."""
 
     python: Path
     bytecode: Path
     lock: IO[str] | None
 
+    def house(self, source: Path) -> Path:
+        """Moves a source to where it was when last it was the same to the byte; returns that folder.
+
+        The path tells one source from another, so that bytecode, which knows its source by time and size alone, never
+        stands for a file that has changed. That of the source before this one is given up.
+        """
+        if self.lock is None:
+            return source
+        sources = self.python.parent / "source"
+        own = sources / _digest(source)
+        compiled = self.bytecode / sources.resolve().relative_to("/")
+        for other in compiled.iterdir() if compiled.is_dir() else ():
+            if other.name != own.name:
+                shutil.rmtree(other, ignore_errors=True)
+        own.mkdir(parents=True)
+        shutil.move(source, own / source.name)
+        return own / source.name
+
     def give_back(self, room: Path) -> None:
-        """Removes the environment, and the bytecode of the build's own files in ``room``, which nobody meets again."""
+        """Removes environment and source, and the bytecode of other files in ``room``, which nobody meets again."""
         shutil.rmtree(self.python, ignore_errors=True)
+        shutil.rmtree(self.python.parent / "source", ignore_errors=True)
         shutil.rmtree(self.bytecode / room.resolve().relative_to("/"), ignore_errors=True)
         if self.lock is not None:
             self.lock.close()
@@ -49,9 +69,19 @@ def take(commands: str, room: Path) -> Place:
         except OSError:
             lock.close()
             continue
-        shutil.rmtree(folder / "python", ignore_errors=True)  # of a build that was killed
+        for left in ("python", "source"):  # of a build that was killed
+            shutil.rmtree(folder / left, ignore_errors=True)
         return Place(folder / "python", folder / "bytecode", lock)
     return Place(room / "python", room / "bytecode", None)
+
+
+def _digest(source: Path) -> str:
+    """A digest of the names and the contents of all files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        content = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        digest.update(f"{path.relative_to(source)}\0{len(content)}\0".encode(errors="surrogateescape") + content)
+    return digest.hexdigest()[:16]
 
 
 def _home() -> Path:

@@ -254,6 +254,7 @@ class Run:
                 found = shutil.which(program, path=python.system_path()) or "none: what needs it will fail"
                 self._say(f"WARNING: {name} {version} is not chosen here; this machine has {found}")
         self._place = place.take(repr(spec.phases), room)
+        self._folders[""] = self._place.house(self._folders[""])
         made = python.prepare(room, self._place.python, runtimes.get("python"), order.image)
         for note in [
             *made.notes,

@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,6 +128,8 @@ def _unzip(content: bytes, folder: Path, location: str) -> None:
                 path.symlink_to(target)
                 continue
             path.write_bytes(archive.read(entry))
+            changed = time.mktime((*entry.date_time, 0, 0, -1))  # as unzip has it; place.py builds on it
+            os.utime(path, (changed, changed))
             if mode & 0o777:
                 path.chmod(mode & 0o777 | stat.S_IRUSR | stat.S_IWUSR)
 

@@ -18,6 +18,8 @@ from .failure import CONFIGURATION, TIMED_OUT, ActionAbandoned, ActionFailed
 from .questions import Questions
 
 POLL_SECONDS = 0.03
+# Builds and stacks say when they end: looking as well is for one that ends without a word.
+PATIENCE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,35 @@ class Job:
         name, _, path = reference.partition("::")
         return artifacts.read(self.client("s3"), self.input(name), path)
 
-    def wait(self, check: Callable[[], Any], *, poll: float = POLL_SECONDS) -> Any:
+    def wait(self, check: Callable[[], Any]) -> Any:
         """What ``check`` answers as soon as that is not None.
 
         Raises:
             ActionFailed: the action's time is up.
             ActionAbandoned: the execution is over.
         """
+        return self._wait(check, lambda: self.over.wait(POLL_SECONDS))
+
+    def follow(self, check: Callable[[], Any]) -> Any:
+        """The same for what says so when it changes, so that ``check``, which calls an API, is not asked all the time.
+
+        Raises:
+            ActionFailed: the action's time is up.
+            ActionAbandoned: the execution is over.
+        """
+        seen = 0
+
+        def pause() -> bool:
+            nonlocal seen
+            seen = self.ground.await_event(seen, PATIENCE_SECONDS)
+            return self.over.is_set()
+
+        return self._wait(check, pause)
+
+    def _wait(self, check: Callable[[], Any], pause: Callable[[], bool]) -> Any:
         deadline = time.monotonic() + self.timeout
         while (answer := check()) is None:
-            if self.over.wait(poll):
+            if pause():
                 raise ActionAbandoned
             if time.monotonic() > deadline:
                 raise ActionFailed(f"The action did not end within {self.timeout / 60:g} minutes.", TIMED_OUT)

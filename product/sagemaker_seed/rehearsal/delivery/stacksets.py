@@ -236,7 +236,7 @@ def _settled(job: Job, operation: str) -> None:
         ]
         return found if found["Status"] in ENDED else None
 
-    found: dict[str, Any] = job.wait(ended)
+    found: dict[str, Any] = job.follow(ended)
     if found["Status"] == "SUCCEEDED":
         return
     pages = client.get_paginator("list_stack_set_operation_results").paginate(StackSetName=name, OperationId=operation)

@@ -62,9 +62,7 @@ def download(aws: Aws, uri: str, folder: Path, shard: Shard | None = None) -> li
     bucket, prefix = split(uri)
     folder.mkdir(parents=True, exist_ok=True)
     with _explained(f"Data download failed for {uri}"):
-        keys = sorted(key for key in _keys(aws, bucket, prefix) if not key.endswith("/"))
-        if not keys:
-            raise client_error(f'No S3 objects found under S3 URL "{uri}". Please ensure that objects exist under it.')
+        keys = [split(found)[1] for found, _ in objects(aws, uri)]
         mine = keys if shard is None else keys[shard.number :: shard.of]
         files = []
         for key in mine:
@@ -73,6 +71,20 @@ def download(aws: Aws, uri: str, folder: Path, shard: Shard | None = None) -> li
             aws.client("s3").download_file(bucket, key, str(path))
             files.append(path)
     return files
+
+
+def objects(aws: Aws, uri: str) -> list[tuple[str, str]]:
+    """Every object under the prefix ``uri``: its own URI, and its name below the prefix; in the order of the keys.
+
+    Raises:
+        StepFailure: there is no such bucket or object, or access is denied.
+    """
+    bucket, prefix = split(uri)
+    with _explained(f"Data download failed for {uri}"):
+        keys = sorted(key for key in _keys(aws, bucket, prefix) if not key.endswith("/"))
+    if not keys:
+        raise client_error(f'No S3 objects found under S3 URL "{uri}". Please ensure that objects exist under it.')
+    return [(f"s3://{bucket}/{key}", _name_below(prefix, key)) for key in keys]
 
 
 def upload(aws: Aws, folder: Path, uri: str) -> int:
@@ -107,13 +119,22 @@ def read(aws: Aws, uri: str) -> str:
     Raises:
         StepFailure: it cannot be had, or is not UTF-8.
     """
+    try:
+        return read_bytes(aws, uri).decode()
+    except UnicodeDecodeError:
+        raise client_error(f"{uri} is not text") from None
+
+
+def read_bytes(aws: Aws, uri: str) -> bytes:
+    """The content of an object.
+
+    Raises:
+        StepFailure: it cannot be had.
+    """
     bucket, key = split(uri)
     with _explained(f"{uri} cannot be read"):
         content: bytes = aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise client_error(f"{uri} is not text") from None
+    return content
 
 
 def require(aws: Aws, uri: str) -> None:

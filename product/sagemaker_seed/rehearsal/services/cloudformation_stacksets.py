@@ -1,5 +1,6 @@
 """CloudFormation's API of stack sets: the sets, their instances by account or organizational unit, their operations.
 
+What a delegated administrator makes as such belongs to the management account: all administrators share these sets.
 Accounts that join a unit later get no stacks by themselves: automatic deployment is refused.
 """
 
@@ -54,8 +55,6 @@ class StackSets:
 
     def _operation(self, act: Act) -> Callable[[Request], object]:
         def answer(_: Requests, request: Request, p: Parameters) -> Answer:
-            if p.get("CallAs", "SELF") != "SELF":
-                raise not_implemented("cloudformation", f"{request.operation} with CallAs", "Sets are called as SELF.")
             for name, why in REFUSED_SETTINGS.items():
                 if p.get(name) or p.get("DeploymentTargets", {}).get(name):
                     raise not_implemented("cloudformation", f"{request.operation} with {name}", why)
@@ -63,36 +62,66 @@ class StackSets:
 
         return self.api.operation(answer)
 
-    def all(self, request: Request) -> list[StackSet]:
-        """The sets of the caller's account and region, deleted ones too."""
-        with self._lock:
-            return self._sets.setdefault((request.caller.account, request.region), [])
+    def owner(self, request: Request, p: Parameters) -> str:
+        """The account whose sets a request is about: the caller's, or the management account's if called as delegated.
 
-    def find(self, request: Request, name: str) -> StackSet:
-        """By name the one that is not deleted, by id or ARN any.
+        Raises:
+            AwsError: the caller is no delegated administrator of StackSets, or may not ask whether they are.
+        """
+        ground, account = self.api.ground, request.caller.account
+        if p.get("CallAs", "SELF") == "SELF":
+            return account
+        management = self._management(request)
+        # StackSets asks in the caller's name.
+        target = "AWSOrganizationsV20161128.ListDelegatedAdministrators"
+        ground.permit(ground.caller(request), request.region, "organizations", target, {"ServicePrincipal": TRUSTED})
+        client = self._organizations(request, management)
+        found = client.list_delegated_administrators(ServicePrincipal=TRUSTED)["DelegatedAdministrators"]
+        if account not in [administrator["Id"] for administrator in found]:
+            raise invalid("Account used is not a delegated administrator")
+        return management
+
+    def all(self, request: Request, p: Parameters) -> list[StackSet]:
+        """The sets of the owner's account and the region, deleted ones too."""
+        owner = self.owner(request, p)
+        with self._lock:
+            return self._sets.setdefault((owner, request.region), [])
+
+    def find(self, request: Request, p: Parameters) -> StackSet:
+        """The one that the request names: by name the one that is not deleted, by id or ARN any.
 
         Raises:
             AwsError: there is none.
         """
-        for stack_set in self.all(request):
+        name = p["StackSetName"]
+        for stack_set in self.all(request, p):
             if name in (stack_set.id, stack_set.arn) or (name == stack_set.name and stack_set.status == "ACTIVE"):
                 return stack_set
         raise AwsError("StackSetNotFoundException", f"StackSet {name} not found", 404)
 
-    def check_organization(self, request: Request) -> None:
-        """Refuses whoever is not the management account of an organization that trusts StackSets.
+    def _management(self, request: Request) -> str:
+        """The management account of the caller's organization.
+
+        Raises:
+            AwsError: they are in none.
+        """
+        try:
+            asked = self._organizations(request, request.caller.account).describe_organization()
+        except ClientError:
+            raise invalid(NOT_MANAGEMENT) from None
+        return str(asked["Organization"]["MasterAccountId"])
+
+    def check_organization(self, request: Request, p: Parameters) -> None:
+        """Refuses whoever acts for another than the management account of an organization that trusts StackSets.
 
         Raises:
             AwsError: with what to do.
         """
-        client = self._organizations(request)
-        try:
-            management = client.describe_organization()["Organization"]["MasterAccountId"]
-            if management != request.caller.account:
-                raise invalid(NOT_MANAGEMENT)
-            trusted = client.list_aws_service_access_for_organization()["EnabledServicePrincipals"]
-        except ClientError:
-            raise invalid(NOT_MANAGEMENT) from None
+        management = self._management(request)
+        if management != self.owner(request, p):
+            raise invalid(NOT_MANAGEMENT)
+        client = self._organizations(request, management)
+        trusted = client.list_aws_service_access_for_organization()["EnabledServicePrincipals"]
         if TRUSTED not in [service["ServicePrincipal"] for service in trusted]:
             raise invalid(
                 "You must enable organizations access to operate a service managed stack set "
@@ -107,7 +136,8 @@ class StackSets:
         Raises:
             AwsError: there is no such unit.
         """
-        client = self._organizations(request)
+        management = self._management(request)
+        client = self._organizations(request, management)
 
         def below(parent: str) -> list[str]:
             found = [
@@ -129,11 +159,11 @@ class StackSets:
             except ClientError as error:
                 said = error.response["Error"]["Message"]
                 raise invalid(f"Organizational unit {unit} cannot be a target: {said}") from None
-        accounts.pop(request.caller.account, None)
+        accounts.pop(management, None)
         return accounts
 
-    def _organizations(self, request: Request) -> Any:
-        root = self.api.ground.root(request.caller.account, request.partition)
+    def _organizations(self, request: Request, account: str) -> Any:
+        root = self.api.ground.root(account, request.partition)
         return self.api.ground.client("organizations", root, request.region)
 
     # --- operations on instances
@@ -224,7 +254,7 @@ def _create(sets: StackSets, request: Request, p: Parameters) -> Answer:
     sets.api.check_capabilities(document, p.get("Capabilities", ()))
     made = StackSet(
         name=name,
-        account=request.caller.account,
+        account=sets.owner(request, p),
         region=request.region,
         partition=request.partition,
         document=document,
@@ -237,7 +267,7 @@ def _create(sets: StackSets, request: Request, p: Parameters) -> Answer:
         execution_role=p.get("ExecutionRoleName", EXECUTION_ROLE),
         auto_deployment=p.get("AutoDeployment"),
     )
-    known = sets.all(request)
+    known = sets.all(request, p)
     with sets.api.stacks(request).lock:
         if any(s.name == name and s.status == "ACTIVE" for s in known):
             raise AwsError("NameAlreadyExistsException", f"StackSet {name} already exists", 409)
@@ -249,7 +279,9 @@ def _check_model(sets: StackSets, request: Request, p: Parameters, model: str) -
     if model == SERVICE_MANAGED:
         if p.get("AdministrationRoleARN") or p.get("ExecutionRoleName"):
             raise invalid("AdministrationRoleARN and ExecutionRoleName are not for a SERVICE_MANAGED stack set")
-        sets.check_organization(request)
+        sets.check_organization(request, p)
+    elif p.get("CallAs", "SELF") != "SELF":
+        raise invalid("CallAs DELEGATED_ADMIN is only supported for StackSets with SERVICE_MANAGED permission model")
     elif p.get("AutoDeployment"):
         raise invalid("AutoDeployment is only supported for StackSets with SERVICE_MANAGED permission model")
     if p.get("AutoDeployment", {}).get("Enabled"):
@@ -263,7 +295,7 @@ def _check_model(sets: StackSets, request: Request, p: Parameters, model: str) -
 
 
 def _update(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     _check_model(sets, request, p, p.get("PermissionModel", found.model))
     if p.get("PermissionModel", found.model) != found.model:
         raise not_implemented("cloudformation", "UpdateStackSet with another PermissionModel")
@@ -292,7 +324,7 @@ def _update(sets: StackSets, request: Request, p: Parameters) -> Answer:
 
 
 def _delete(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     with found.lock:
         sets.check_idle(found)
         if found.instances:
@@ -325,14 +357,14 @@ def _set(found: StackSet) -> Answer:
 
 
 def _describe(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    return {"StackSet": _set(sets.find(request, p["StackSetName"]))}
+    return {"StackSet": _set(sets.find(request, p))}
 
 
 def _list(sets: StackSets, request: Request, p: Parameters) -> Answer:
     names = ("StackSetName", "StackSetId", "Description", "Status", "AutoDeployment", "PermissionModel")
     summaries = [
         {name: answer[name] for name in names}
-        for answer in map(_set, list(sets.all(request)))
+        for answer in map(_set, list(sets.all(request, p)))
         if p.get("Status") in (None, answer["Status"])
     ]
     return page(summaries, "Summaries", p, p.get("MaxResults", 100))
@@ -342,7 +374,7 @@ def _list(sets: StackSets, request: Request, p: Parameters) -> Answer:
 
 
 def _create_instances(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     accounts, targets = sets.targets(found, request, p)
     with found.lock:
         sets.check_idle(found)
@@ -364,7 +396,7 @@ def _existing(found: StackSet, accounts: Iterable[str], regions: Iterable[str]) 
 
 
 def _update_instances(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     accounts, targets = sets.targets(found, request, p)
     with found.lock:
         sets.check_idle(found)
@@ -382,7 +414,7 @@ def _update_instances(sets: StackSets, request: Request, p: Parameters) -> Answe
 
 
 def _delete_instances(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     accounts, targets = sets.targets(found, request, p)
     with found.lock:
         sets.check_idle(found)
@@ -413,7 +445,7 @@ def _instance(found: StackSet, instance: Instance) -> Answer:
 
 
 def _describe_instance(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     account, region = p["StackInstanceAccount"], p["StackInstanceRegion"]
     with found.lock:
         instance = found.instances.get((account, region))
@@ -425,7 +457,7 @@ def _describe_instance(sets: StackSets, request: Request, p: Parameters) -> Answ
 
 
 def _list_instances(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     if p.get("Filters"):
         raise not_implemented("cloudformation", "ListStackInstances with Filters")
     with found.lock:
@@ -460,7 +492,7 @@ def _operation(operation: StackSetOperation) -> Answer:
 
 
 def _describe_operation(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     operation = _find_operation(found, p["OperationId"])
     more = {
         "StackSetId": found.id,
@@ -473,13 +505,13 @@ def _describe_operation(sets: StackSets, request: Request, p: Parameters) -> Ans
 
 
 def _list_operations(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     listed = [_operation(operation) for operation in reversed(list(found.operations.values()))]
     return page(listed, "Summaries", p, p.get("MaxResults", 100))
 
 
 def _list_results(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    operation = _find_operation(sets.find(request, p["StackSetName"]), p["OperationId"])
+    operation = _find_operation(sets.find(request, p), p["OperationId"])
     listed = [
         {
             "Account": result.account,
@@ -494,7 +526,7 @@ def _list_results(sets: StackSets, request: Request, p: Parameters) -> Answer:
 
 
 def _stop(sets: StackSets, request: Request, p: Parameters) -> Answer:
-    found = sets.find(request, p["StackSetName"])
+    found = sets.find(request, p)
     with found.lock:
         operation = _find_operation(found, p["OperationId"])
         if operation.status not in {"RUNNING", "STOPPING"}:

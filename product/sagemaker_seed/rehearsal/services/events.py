@@ -1,8 +1,9 @@
 """EventBridge: moto keeps the rules and targets; here events are compared with the patterns, and targets called.
 
 Events are those that the embedded AWS's own services emit, and those of ``PutEvents``. Every delivery, and every
-failure of one, can be read at ``/_embedded/deliveries``; nothing is tried again. What would be stored and never act
-(schedules, archives, replays, API destinations, buses of other accounts) is refused by name.
+failure of one, can be read at ``/_embedded/deliveries``; nothing is tried again. Schedules are kept, and their time
+comes when somebody says so at ``/_embedded/schedules``. What would be stored and never act (archives, replays, API
+destinations) is refused by name.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from typing import Any
 
 from moto.events.models import events_backends
 
-from ..embedded import DELIVERIES_PATH, Delivery
+from ..embedded import DELIVERIES_PATH, SCHEDULES_PATH, Delivery
 from ..ground import Event, Ground
 from ..wire import AwsError, Request, not_implemented
-from . import events_input, events_pattern, events_s3, events_targets, validation
+from . import events_input, events_pattern, events_s3, events_schedules, events_targets, validation
 from .service import Operation, Service
 
 DEFAULT_BUS = "default"
@@ -39,18 +40,24 @@ REFUSED = {
     "CreateConnection": "Nothing would connect.",
     "CreatePartnerEventSource": "Partners send nothing here.",
     "PutPartnerEvents": "Partners send nothing here.",
-    "PutPermission": "Other accounts send nothing here.",
     "StartReplay": "Nothing is archived.",
 }
 
 
 @dataclass(frozen=True)
 class Sent(Event):
-    """An event that somebody sent with ``PutEvents``, and to which bus."""
+    """An event that somebody sent with ``PutEvents`` or a rule handed on, and to which bus.
+
+    Attributes:
+        owner: whose bus it is, if it is not of the account in which it happened.
+        where: its region, if it is not the one in which it happened.
+    """
 
     id: str = ""
     bus: str = DEFAULT_BUS
     time: datetime | None = None
+    owner: str = ""
+    where: str = ""
 
 
 def service(ground: Ground) -> Service:
@@ -77,6 +84,8 @@ class _Events:
         self._deliveries: list[Delivery] = []
         self._lock = threading.Lock()
         ground.pages[DELIVERIES_PATH] = self._page
+        ground.pages[SCHEDULES_PATH] = events_schedules.listed
+        ground.forms[SCHEDULES_PATH] = self._time_comes
         ground.subscribe(self._happened)
 
     def _page(self) -> list[dict[str, Any]]:
@@ -142,7 +151,7 @@ class _Events:
         if given.get("EventPattern"):
             events_pattern.parse(given["EventPattern"])
         if given.get("ScheduleExpression"):
-            raise not_implemented("events", "PutRule", "Nothing happens by the clock: ScheduleExpression.")
+            events_schedules.check(given["ScheduleExpression"], _bus_name(request, given.get("EventBusName")))
         if given.get("RoleArn"):
             arn = _rule_arn(request, given["Name"], given.get("EventBusName"))
             events_targets.check_role(given["RoleArn"], self._ground, arn)
@@ -158,10 +167,11 @@ class _Events:
 
     def _happened(self, event: Event) -> None:
         """Delivers one event to every target of every rule that matches it."""
-        bus = _buses(event.account, event.region).get(event.bus if isinstance(event, Sent) else DEFAULT_BUS)
+        sent = event if isinstance(event, Sent) else Sent(**vars(event))
+        bus = _buses(sent.owner or sent.account, sent.where or sent.region).get(sent.bus)
         if bus is None:
             return
-        seen = _seen(event)
+        seen = _seen(sent)
         for rule in list(bus.rules.values()):
             pattern = rule.event_pattern.dump()
             if not rule.state.startswith("ENABLED") or not pattern:
@@ -169,6 +179,18 @@ class _Events:
             if events_pattern.matches(events_pattern.parse(pattern), seen):
                 for target in list(rule.targets):
                     self._deliver(rule, target, seen)
+
+    def _time_comes(self, body: bytes) -> object:
+        """Starts what a schedule starts, once, as if its time had come; says what was delivered, or what is wrong."""
+        try:
+            rule = events_schedules.named(body)
+        except ValueError as error:
+            return {"error": str(error)}
+        before = len(self._deliveries)
+        seen = _seen(Sent(rule.account_id, rule.region_name, "aws.events", "Scheduled Event", {}, (rule.arn,)))
+        for target in list(rule.targets):
+            self._deliver(rule, target, seen)
+        return self._page()[before:]
 
     def _deliver(self, rule: Any, target: Mapping[str, Any], seen: Mapping[str, Any]) -> None:
         about_rule = {
@@ -179,11 +201,14 @@ class _Events:
         text = reason = ""
         try:
             text = events_input.made(target, seen, about_rule)
-            events_targets.deliver(events_targets.Delivery(self._ground, target, seen, text, rule.arn))
+            delivery = events_targets.Delivery(self._ground, target, seen, text, rule.arn)
+            events_targets.deliver(delivery)
+            if delivery.is_bus:
+                self._hand_on(delivery)
         except (events_input.NoInput, events_targets.NotDelivered) as error:
             reason = str(error)
             print(f"{rule.arn} -> {target['Arn']} not delivered: {reason}", file=sys.stderr, flush=True)
-        delivery = Delivery(
+        noted = Delivery(
             account=rule.account_id,
             region=rule.region_name,
             rule=rule.name,
@@ -195,7 +220,26 @@ class _Events:
             reason=reason,
         )
         with self._lock:
-            self._deliveries.append(delivery)
+            self._deliveries.append(noted)
+
+    def _hand_on(self, delivery: events_targets.Delivery) -> None:
+        """Brings an event to another bus as what it is: where it happened, and whose it is, stay."""
+        arn, event = delivery.arn, delivery.event
+        self._ground.emit(
+            Sent(
+                event["account"],
+                event["region"],
+                event["source"],
+                event["detail-type"],
+                event["detail"],
+                tuple(event["resources"]),
+                event["id"],
+                arn["resource"].removeprefix("event-bus/"),
+                datetime.fromisoformat(event["time"]),
+                arn["account"],
+                arn["region"],
+            )
+        )
 
 
 def _buses(account: str, region: str) -> Mapping[str, Any]:
@@ -228,9 +272,8 @@ def _rule_arn(request: Request, name: str, bus: str | None) -> str:
     return f"arn:{request.partition}:events:{request.region}:{request.caller.account}:rule/{path}"
 
 
-def _seen(event: Event) -> dict[str, Any]:
+def _seen(sent: Sent) -> dict[str, Any]:
     """An event as patterns and targets see it."""
-    sent = event if isinstance(event, Sent) else Sent(**vars(event))
     return {
         "version": "0",
         "id": sent.id or str(uuid.uuid4()),

@@ -49,6 +49,11 @@ class Delivery:
     rule_arn: str
 
     @property
+    def is_bus(self) -> bool:
+        """Whether the target is an event bus."""
+        return self.arn["service"] == "events"
+
+    @property
     def arn(self) -> re.Match[str]:
         """The parts of the target's ARN."""
         return _parts(self.target)
@@ -214,6 +219,26 @@ def _let_in(delivery: Delivery, service: str, action: str, policy_of: Callable[[
     return owner
 
 
+def _bus(delivery: Delivery) -> None:
+    """Whether the role of the rule may send the event to the bus, and a bus of another account lets that account in.
+
+    The event itself is handed on by who knows the buses: for ``PutEvents``, no event may be of AWS's own.
+    """
+    role, bus, event = str(delivery.target["RoleArn"]), delivery.target["Arn"], delivery.event
+    owner = delivery.ground.root(delivery.arn["account"], delivery.arn["partition"])
+    there = delivery.client("events", owner).describe_event_bus(Name=delivery.arn["resource"].partition("/")[2])
+    entry = {"Source": event["source"], "DetailType": event["detail-type"], "EventBusName": bus, "Detail": "{}"}
+    actor = delivery.ground.role(role, PRINCIPAL, SESSION, delivery.rule_arn)
+    delivery.ground.permit(actor, delivery.arn["region"], "events", "PutEvents", {"Entries": [entry]})
+    if actor.account == delivery.arn["account"]:
+        return
+    context = {"events:source": event["source"], "events:detail-type": event["detail-type"]}
+    asked = policy.Asked(actor.account, role, "events:PutEvents", bus, context)
+    verdict = policy.evaluate(json.loads(there.get("Policy") or "{}"), asked)
+    if not verdict.allowed or verdict.denied:
+        raise NotDelivered(f"The policy of {bus} does not let account {actor.account} do events:PutEvents.")
+
+
 def _allows(document: Mapping[str, Any], action: str, delivery: Delivery) -> bool:
     statements = document.get("Statement", [])
     listed = statements if isinstance(statements, list) else [statements]
@@ -238,6 +263,7 @@ def _names_events(principal: Any) -> bool:
 
 KINDS = {
     "codebuild": Kind(re.compile(r"project/.+"), True, _build),
+    "events": Kind(re.compile(r"event-bus/[\w.-]+"), True, _bus),
     "codepipeline": Kind(re.compile(r"[\w.@-]+"), True, _pipeline),
     "sagemaker": Kind(re.compile(r"pipeline/.+"), True, _model_pipeline, "SageMakerPipelineParameters"),
     "sns": Kind(re.compile(r"[\w.-]+"), False, _topic),

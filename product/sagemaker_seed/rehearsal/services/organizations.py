@@ -11,7 +11,7 @@ import string
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ ALPHABET = string.ascii_lowercase + string.digits
 # What an account that is not the management account may ask for as well.
 FOR_MEMBERS = {"DescribeOrganization", "LeaveOrganization"}
 WITHOUT_ORGANIZATION = {"CreateOrganization"}
+READS = ("Describe", "List")  # which a delegated administrator may, of whichever service
 OPEN_DAYS = 15
 
 
@@ -68,6 +69,11 @@ def service() -> Service:
     def guard(request: Request) -> Iterator[None]:
         if request.operation not in FOR_MEMBERS | WITHOUT_ORGANIZATION:
             _management_backend(request)
+            if (
+                request.caller.account in organizations_backends.master_accounts
+            ):  # its delegated administrator, who reads
+                management, _ = organizations_backends.master_accounts[request.caller.account]
+                request.caller = replace(request.caller, account=management)
         if request.operation != "CreateAccount":
             yield
             return
@@ -170,7 +176,7 @@ def _organization_of(account: str, partition: str) -> Any:
 
 
 def _management_backend(request: Request) -> Any:
-    """moto's state of the organization, for its management account alone.
+    """moto's state of the organization, for its management account; to read it, for a delegated administrator too.
 
     Raises:
         AwsError: ``AWSOrganizationsNotInUseException`` or ``AccessDeniedException``.
@@ -182,7 +188,9 @@ def _management_backend(request: Request) -> Any:
         management, partition = organizations_backends.master_accounts[account]
         administrators = organizations_backends[management][partition].admins
         if any(administrator.account.id == account for administrator in administrators):
-            why = "It answers the management account alone, and no delegated administrator."
+            if request.operation.startswith(READS):
+                return organizations_backends[management][partition]
+            why = "A delegated administrator reads here, and changes nothing."
             raise not_implemented("organizations", request.operation, why)
         raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
     return organizations_backends[account][request.partition]

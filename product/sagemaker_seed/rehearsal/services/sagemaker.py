@@ -1,6 +1,6 @@
-"""SageMaker: pipelines that run, a registry that keeps what it is told, endpoints that serve, projects that launch.
+"""SageMaker: pipelines that run, a registry that keeps what it is told, models that serve, projects that launch.
 
-The rest is as moto has it.
+Models serve at endpoints and in transform jobs. The rest is as moto has it.
 
 What moto would only pretend (a training job that completes without training) is refused by name.
 """
@@ -17,9 +17,10 @@ from .sagemaker_pipelines import Pipelines
 from .sagemaker_projects import Projects
 from .sagemaker_registry import Registry
 from .sagemaker_tags import Tags
+from .sagemaker_transforms import Transforms
 from .service import Service
 
-# Jobs are run as steps of a pipeline alone; moto would have each of these succeed at once.
+# Jobs that train or process are run as steps of a pipeline alone; moto would have each of these succeed at once.
 PRETENDED = (
     "CreateAutoMLJob",
     "CreateAutoMLJobV2",
@@ -27,7 +28,6 @@ PRETENDED = (
     "CreateHyperParameterTuningJob",
     "CreateProcessingJob",
     "CreateTrainingJob",
-    "CreateTransformJob",
     "StopProcessingJob",
     "StopTrainingJob",
 )
@@ -47,6 +47,7 @@ def services(ground: Ground) -> list[Service]:
         **configs.operations,
         **endpoints.operations,
         **projects.operations,
+        **Transforms(ground, models).operations,
         **Tags(projects).operations,
     }
     sagemaker = Service(name="sagemaker", operations=operations, guard=registry.guard)

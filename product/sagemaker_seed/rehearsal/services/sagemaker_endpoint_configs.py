@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from .service import Operation
 
 Answer = dict[str, Any]
 
-REFUSED = ("AsyncInferenceConfig", "CrossRegionTrafficConfig", "ExplainerConfig", "ShadowProductionVariants")
+REFUSED = ("CrossRegionTrafficConfig", "ExplainerConfig")
 # Of a production variant: what is noted is in the description and changes nothing here.
 REFUSED_OF_VARIANT = (
     "AcceleratorType",
@@ -24,8 +24,18 @@ REFUSED_OF_VARIANT = (
     "CoreDumpConfig",
     "InstancePools",
     "ManagedInstanceScaling",
-    "ServerlessConfig",
 )
+# Of a serverless variant: what SageMaker has for instances alone.
+OF_INSTANCES = (
+    "ContainerStartupHealthCheckTimeoutInSeconds",
+    "InitialInstanceCount",
+    "InstanceType",
+    "ModelDataDownloadTimeoutInSeconds",
+    "VolumeSizeInGB",
+)
+# Of a configuration with a serverless variant: what serverless inference does not have.
+NOT_SERVERLESS = ("AsyncInferenceConfig", "DataCaptureConfig", "KmsKeyId", "ShadowProductionVariants", "VpcConfig")
+MEMORY_STEP = 1024
 
 
 @dataclass
@@ -76,12 +86,19 @@ class Configs:
             if given.get(refused):
                 raise not_implemented("sagemaker", "CreateEndpointConfig", f"It does not implement {refused}.")
         variants = given["ProductionVariants"]
-        names = [variant["VariantName"] for variant in variants]
+        shadows = given.get("ShadowProductionVariants") or []
+        names = [variant["VariantName"] for variant in (*variants, *shadows)]
         if len(set(names)) < len(names):
             raise invalid(f"Variant names must be unique: {', '.join(names)}.")
-        for variant in variants:
+        for variant in (*variants, *shadows):
             _check_variant(variant)
-        models = {variant["VariantName"]: self._models.find(request, variant["ModelName"]) for variant in variants}
+        models = {v["VariantName"]: self._models.find(request, v["ModelName"]) for v in (*variants, *shadows)}
+        if any(variant.get("ServerlessConfig") for variant in (*variants, *shadows)):
+            _check_serverless(given, variants, models)
+        if given.get("AsyncInferenceConfig"):
+            _check_asynchronous(given, variants)
+        if shadows:
+            _check_shadows(variants, shadows)
         config = Config(name, arn(request, "endpoint-config", name), given, models, list(given.get("Tags") or ()))
         with self._lock:
             if name in self._of(request):
@@ -93,11 +110,15 @@ class Configs:
     def _describe(self, request: Request) -> Answer:
         config = self.find(request, checked(request)["EndpointConfigName"])
         given = {key: value for key, value in config.given.items() if key != "Tags"}
-        variants = [{"InitialVariantWeight": 1.0, **variant} for variant in given["ProductionVariants"]]
+        variants: Answer = {
+            kind: [{"InitialVariantWeight": 1.0, **variant} for variant in given[kind]]
+            for kind in ("ProductionVariants", "ShadowProductionVariants")
+            if kind in given
+        }
         return {
             "EnableNetworkIsolation": False,
             **given,
-            "ProductionVariants": variants,
+            **variants,
             "EndpointConfigArn": config.arn,
             "CreationTime": config.created,
         }
@@ -126,6 +147,44 @@ def _check_variant(variant: Mapping[str, Any]) -> None:
             raise not_implemented("sagemaker", "CreateEndpointConfig", f"It does not implement {refused} of a variant.")
     if not variant.get("ModelName"):
         raise not_implemented("sagemaker", "CreateEndpointConfig", "It has no inference components.")
+    if variant.get("ServerlessConfig"):
+        return
     for needed in ("InstanceType", "InitialInstanceCount"):
         if not variant.get(needed):
             raise invalid(f"{needed} is required for production variant {variant['VariantName']}.")
+
+
+def _check_serverless(
+    given: Mapping[str, Any], variants: Sequence[Mapping[str, Any]], models: Mapping[str, Model]
+) -> None:
+    """Refuses what serverless inference does not have: instances, a network, several variants, data capture."""
+    if len(variants) > 1:
+        raise invalid("A serverless endpoint has one production variant.")
+    if named := [name for name in NOT_SERVERLESS if given.get(name)]:
+        raise invalid(f"{', '.join(named)} is not supported for serverless endpoints.")
+    (variant,) = variants
+    config, name = variant["ServerlessConfig"], variant["VariantName"]
+    if named := [key for key in OF_INSTANCES if variant.get(key)]:
+        raise invalid(f"{', '.join(named)} cannot be given together with ServerlessConfig for variant {name}.")
+    if config["MemorySizeInMB"] % MEMORY_STEP:
+        raise invalid(f"MemorySizeInMB must be a multiple of {MEMORY_STEP}, and is {config['MemorySizeInMB']}.")
+    if config.get("ProvisionedConcurrency", 0) > config["MaxConcurrency"]:
+        raise invalid("ProvisionedConcurrency must be less than or equal to MaxConcurrency.")
+    model = models[name]
+    if model.given.get("VpcConfig") or model.contents.isolated:
+        raise invalid(f"Model {model.name} has a VPC or network isolation, which serverless endpoints do not support.")
+
+
+def _check_asynchronous(given: Mapping[str, Any], variants: Sequence[Mapping[str, Any]]) -> None:
+    if len(variants) > 1 or given.get("ShadowProductionVariants"):
+        raise invalid("An asynchronous endpoint has one production variant, and no shadow variant.")
+    if not given["AsyncInferenceConfig"]["OutputConfig"].get("S3OutputPath"):
+        raise not_implemented("sagemaker", "CreateEndpointConfig", "An asynchronous endpoint needs S3OutputPath here.")
+
+
+def _check_shadows(variants: Sequence[Mapping[str, Any]], shadows: Sequence[Mapping[str, Any]]) -> None:
+    if len(variants) > 1 or len(shadows) > 1:
+        raise invalid("With a shadow variant there is one production variant and one shadow variant.")
+    served, shadow = (one.get("InitialVariantWeight", 1.0) for one in (variants[0], shadows[0]))
+    if shadow > served:
+        raise invalid(f"The weight of a shadow variant ({shadow:g}) is at most that of its production variant.")

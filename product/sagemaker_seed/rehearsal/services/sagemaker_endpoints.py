@@ -34,6 +34,8 @@ IN_SERVICE = "InService"
 SETTLED = {IN_SERVICE, "Failed", "OutOfService", "UpdateRollbackFailed"}
 SMALLEST, LARGEST = {"CANARY": 1, "LINEAR": 10}, 50
 LONGEST_SECONDS = 28800
+# Of an asynchronous endpoint that does not say; on AWS, SageMaker chooses by the model.
+ASYNCHRONOUS_AT_ONCE = 4
 # Between the words of a status: events write InService as IN_SERVICE.
 WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 RETAINED = ("DesiredInstanceCount", "DesiredWeight", "DataCaptureConfig")
@@ -136,7 +138,9 @@ class Endpoints:
             if len(set(names)) < len(names):
                 raise invalid(f'The variant name "{names[0]}" was non-unique within the request.')
             if any(one.get("ServerlessUpdateConfig") for one in wanted):
-                raise not_implemented("sagemaker", request.operation, "It has no serverless variants.")
+                raise not_implemented(
+                    "sagemaker", request.operation, "What a serverless variant may take is not changed."
+                )
             endpoint.become("Updating")
             for one in wanted:
                 variant = variants[one["VariantName"]]
@@ -206,6 +210,10 @@ class Endpoints:
                     model = config.models[settings["VariantName"]]
                     now = overrides.get(settings["VariantName"], {})
                     variants.append(self._variant(region, endpoint, settings, model, now, capture))
+                    variants[-1].room = _room(settings, config.given.get("AsyncInferenceConfig"))
+                for settings in config.given.get("ShadowProductionVariants") or ():
+                    model = config.models[settings["VariantName"]]
+                    variants[0].shadows = (self._variant(region, endpoint, settings, model, {}, capture),)
             except ServingFailure:
                 fleet.stop()
                 raise
@@ -234,9 +242,10 @@ class Endpoints:
         return Variant(
             settings=settings,
             image=model.contents.image,
+            aws=aws,
             server=server,
             weight=float(now.get("DesiredWeight", settings.get("InitialVariantWeight", 1.0))),
-            instances=int(now.get("DesiredInstanceCount", settings["InitialInstanceCount"])),
+            instances=int(now.get("DesiredInstanceCount", settings.get("InitialInstanceCount", 0))),
             capture=Capture(aws, capture, endpoint.name, name) if capture and capture.get("EnableCapture") else None,
         )
 
@@ -289,6 +298,16 @@ class Endpoints:
         self._ground.emit(Event(account, region, "aws.sagemaker", kind, detail, (endpoint.arn,)))
 
 
+def _room(settings: Mapping[str, Any], asynchronous: Mapping[str, Any] | None) -> threading.Semaphore | None:
+    """How many invocations a variant takes at once; None where nothing says so: one with instances, in real time."""
+    if serverless := settings.get("ServerlessConfig"):
+        return threading.Semaphore(serverless["MaxConcurrency"])
+    if asynchronous is None:
+        return None
+    each = (asynchronous.get("ClientConfig") or {}).get("MaxConcurrentInvocationsPerInstance", ASYNCHRONOUS_AT_ONCE)
+    return threading.Semaphore(each * settings["InitialInstanceCount"])
+
+
 def _overrides(fleet: Fleet, kept: set[str]) -> dict[str, dict[str, Any]]:
     """What each variant keeps over an update."""
     now = {v.name: {"DesiredInstanceCount": v.instances, "DesiredWeight": v.weight} for v in fleet.variants}
@@ -322,7 +341,9 @@ def _check_routing(policy: Mapping[str, Any] | None) -> None:
 
 def _described(endpoint: Endpoint) -> Answer:
     capture = endpoint.config.get("DataCaptureConfig")
-    variants = [_variant(variant, endpoint) for variant in endpoint.fleet.variants] if endpoint.fleet else None
+    serving = endpoint.fleet.variants if endpoint.fleet else ()
+    variants = [_variant(variant, endpoint) for variant in serving] or None
+    shadows = [_variant(shadow, endpoint) for variant in serving for shadow in variant.shadows] or None
     pending = endpoint.pending and {
         "EndpointConfigName": endpoint.pending["EndpointConfigName"],
         "StartTime": endpoint.pending_since,
@@ -331,6 +352,8 @@ def _described(endpoint: Endpoint) -> Answer:
     maybe = {
         "FailureReason": endpoint.reason,
         "ProductionVariants": variants,
+        "ShadowProductionVariants": shadows,
+        "AsyncInferenceConfig": endpoint.config.get("AsyncInferenceConfig"),
         "LastDeploymentConfig": endpoint.deployment,
         "PendingDeploymentSummary": pending,
         "DataCaptureConfig": capture
@@ -365,16 +388,22 @@ def _variant(variant: Variant, endpoint: Endpoint) -> Answer:
         ],
         "CurrentWeight": variant.weight,
         "DesiredWeight": variant.weight,
-        "CurrentInstanceCount": variant.instances,
-        "DesiredInstanceCount": variant.instances,
+        **_capacity(variant),
     }
 
 
+def _capacity(variant: Variant) -> Answer:
+    if serverless := variant.settings.get("ServerlessConfig"):
+        return {"CurrentServerlessConfig": serverless, "DesiredServerlessConfig": serverless}
+    return {"CurrentInstanceCount": variant.instances, "DesiredInstanceCount": variant.instances}
+
+
 def _pending(settings: Mapping[str, Any]) -> Answer:
-    weight, count = settings.get("InitialVariantWeight", 1.0), settings["InitialInstanceCount"]
+    serverless = settings.get("ServerlessConfig")
     return {
         "VariantName": settings["VariantName"],
-        "DesiredWeight": weight,
-        "DesiredInstanceCount": count,
+        "DesiredWeight": settings.get("InitialVariantWeight", 1.0),
+        **({"DesiredServerlessConfig": serverless} if serverless else {}),
+        **({} if serverless else {"DesiredInstanceCount": settings["InitialInstanceCount"]}),
         "VariantStatus": [{"Status": "Creating"}],
     }

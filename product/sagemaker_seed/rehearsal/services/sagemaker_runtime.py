@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..serving import mirror
 from ..serving.capture import Exchange
 from ..serving.model_server import Invocation, NoReply, Reply
 from ..wire import AwsError, Request, Response, not_implemented
+from .sagemaker_asynchronous import Queue
 from .sagemaker_endpoints import Endpoints
 from .service import Operation, Service
 
@@ -41,7 +43,7 @@ def service(endpoints: Endpoints) -> Service:
     def invoke(request: Request) -> object:
         return _invoke(endpoints, request)
 
-    operations: dict[str, Operation] = {"InvokeEndpoint": invoke}
+    operations: dict[str, Operation] = {"InvokeEndpoint": invoke, **Queue(endpoints).operations}
     return Service(name="sagemaker-runtime", operations=operations, complete=True)
 
 
@@ -59,23 +61,33 @@ def _invoke(endpoints: Endpoints, request: Request) -> Response:
     endpoint = endpoints.serving(request, name)
     if endpoint is None:
         raise _invalid(f"Endpoint {name} of account {account} not found.")
+    if endpoint.config.get("AsyncInferenceConfig"):
+        raise _invalid(f"Endpoint {name} of account {account} is asynchronous: invoke it with InvokeEndpointAsync.")
     wanted = given.get("TargetVariant")
     headers = {header: str(given[name]) for header, name in PASSED_ON.items() if given.get(name)}
     with endpoint.traffic.next(wanted) as variant:
         if variant is None:
             raise _invalid(f"Endpoint {name} of account {account} has no variant {wanted} in service.")
+        if variant.room is not None and not variant.room.acquire(blocking=False):
+            raise AwsError("ThrottlingException", f"Endpoint {name} serves MaxConcurrency invocations already.", 429)
+        invocation = Invocation(request.body, headers)
         try:
-            reply = variant.server.invoke(Invocation(request.body, headers))
+            reply = variant.server.invoke(invocation)
         except NoReply as error:
             original = TOO_LATE if error.late else "The container closed the connection without an answer."
             raise _model_error(request, name, 0, original) from None
+        finally:
+            if variant.room is not None:
+                variant.room.release()
     if reply.status >= 400:
         raise _model_error(request, name, reply.status, reply.body.decode(errors="replace"))
     content_type = _header(reply, "Content-Type")
+    sent = (str(given.get("ContentType") or ""), request.body)
+    attributes, inference = str(given.get("CustomAttributes") or ""), str(given.get("InferenceId") or "")
+    exchange = Exchange(sent, (content_type, reply.body), attributes, inference)
     if variant.capture is not None:
-        sent = (str(given.get("ContentType") or ""), request.body)
-        attributes, inference = str(given.get("CustomAttributes") or ""), str(given.get("InferenceId") or "")
-        variant.capture.take(Exchange(sent, (content_type, reply.body), attributes, inference))
+        variant.capture.take(exchange)
+    mirror.copy(variant, invocation, exchange)
     given_back = {"Content-Type": content_type, VARIANT: variant.name, CUSTOM: _header(reply, CUSTOM)}
     return Response(200, [(key, value) for key, value in given_back.items() if value], reply.body)
 

@@ -69,12 +69,17 @@ class NoReply(Exception):
 
 @dataclass(frozen=True)
 class Seat:
-    """Whose model it is: the endpoint's name and ARN, the variant's name, and how long it may take to get healthy."""
+    """Whose model it is: name and ARN of an endpoint or a job, the variant's name, how long it may take to get healthy.
+
+    Attributes:
+        log_group: where its log goes; empty for the group of the endpoint.
+    """
 
     endpoint: str
     arn: str
     variant: str
     health_seconds: int = HEALTH_SECONDS
+    log_group: str = ""
 
 
 class ModelServer:
@@ -102,7 +107,7 @@ class ModelServer:
             raise
         log = folder / "log"
         stream = f"{seat.variant}/{instance}"
-        logbook = Logbook(aws, f"/aws/sagemaker/Endpoints/{seat.endpoint}", stream, log)
+        logbook = Logbook(aws, seat.log_group or f"/aws/sagemaker/Endpoints/{seat.endpoint}", stream, log)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             environment = container.environment(place, host, given, isolated=contents.isolated)
             words = [sys.executable, "-P", str(PROGRAM), str(listener.fileno()), str(host.at("/opt/ml/model"))]

@@ -1,7 +1,7 @@
 """Takes an endpoint to service and from one fleet to the next, and back when that fails. Answers no request.
 
 The waits of a guarded update are for traffic that a rehearsal does not have: they are shortened ``WAITS_SHORTENED``
-times, so that five minutes are half a second. Alarms are asked for their state all through a wait.
+times, so that five minutes are a tenth of a second. Alarms are asked for their state all through a wait.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from .failure import ServingFailure
 from .traffic import Fleet, Traffic
 
-WAITS_SHORTENED = 600
-POLL_SECONDS = 0.05
+WAITS_SHORTENED = 3000
+POLL_SECONDS = 0.02
 STEP_MEMBERS = {"CANARY": "CanarySize", "LINEAR": "LinearStepSize"}
 
 Launch = Callable[[], Fleet]

@@ -5,23 +5,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from ..jobs.storage import Aws
 from .capture import Capture
 from .model_server import ModelServer
 
 
 @dataclass
 class Variant:
-    """A production variant in service: its settings from the endpoint configuration, and what they are now."""
+    """A variant in service: its settings from the endpoint configuration, and what they are now.
+
+    Attributes:
+        aws: the embedded AWS as its model's role sees it.
+        room: how many invocations it still takes at once, where its configuration says so.
+        shadows: variants that get copies of what this one is asked, each for its share of the weights.
+    """
 
     settings: Mapping[str, Any]
     image: str
+    aws: Aws
     server: ModelServer
     weight: float
     instances: int
     capture: Capture | None = None
+    room: threading.Semaphore | None = None
+    shadows: Sequence[Variant] = ()
+    saved: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def name(self) -> str:
@@ -38,10 +50,10 @@ class Fleet:
 
     def stop(self) -> None:
         """Ends every model."""
-        for variant in self.variants:
-            variant.server.stop()
-            if variant.capture is not None:
-                variant.capture.close()
+        for one in [one for variant in self.variants for one in (variant, *variant.shadows)]:
+            one.server.stop()
+            if one.capture is not None:
+                one.capture.close()
 
 
 class Traffic:

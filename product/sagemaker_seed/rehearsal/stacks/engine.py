@@ -399,6 +399,7 @@ class Deployment:
         self.stack.say(wanted.logical_id, wanted.type, resource.physical_id, status, reason, properties=properties)
 
     def _become(self, status: str, reason: str | None = None) -> None:
+        self.stack.become(status, reason)  # first: whoever hears of it looks at once
         place = self.stack.place
         details = {"status": status, "status-reason": reason or ""}
         self.ground.emit(
@@ -411,7 +412,6 @@ class Deployment:
                 (place.stack_id,),
             )
         )
-        self.stack.become(status, reason)
 
     def _context(self, name: str, tags: Mapping[str, str]) -> Context:
         place = self.stack.place

@@ -47,5 +47,6 @@ NEVER_ASKED: Mapping[str, str] = {
     "s3:ListTagsForResource": BY_TAGS,
     "s3:TagResource": BY_TAGS,
     "s3:UntagResource": BY_TAGS,
+    "sns:PutDataProtectionPolicy": "CloudFormation on AWS may ask for it with a topic; one here has no such policy.",
     "sts:GetCallerIdentity": "Everybody may ask who they are, and no policy can forbid it.",
 }

@@ -12,8 +12,8 @@ CLOUDFORMATION = "arn:{partition}:cloudformation:{region}:{account}:"
 CATALOG = "arn:{partition}:catalog:{region}:{account}:"
 
 STACK = CLOUDFORMATION + "stack/{StackName}/*"
-STACK_SET = CLOUDFORMATION + "stackset/{StackSetName}:*"
-STACK_SET_TARGETS = CLOUDFORMATION + "stackset-target/{StackSetName}:*"
+STACK_SET = "@stackset:StackSetName"
+STACK_SET_TARGETS = "@stackset-target:StackSetName"
 RESOURCE_TYPES = "arn:{partition}:cloudformation:{region}::type/resource/*"  # AWS's own types belong to no account
 TO_CLOUDFORMATION = (Passing("RoleARN", "cloudformation.amazonaws.com"),)
 TO_STACK_SETS = (Passing("AdministrationRoleARN", "cloudformation.amazonaws.com"),)
@@ -95,9 +95,11 @@ TABLES = {
             "@rule:Name": "DeleteRule DescribeRule DisableRule EnableRule PutRule",
             "@rule:Rule": "ListTargetsByRule PutTargets RemoveTargets",
             "@bus:Entries.EventBusName": "PutEvents",
-            EVENTS + "event-bus/{Name}": "CreateEventBus DeleteEventBus DescribeEventBus",
+            EVENTS + "event-bus/{Name}": "CreateEventBus DeleteEventBus DescribeEventBus UpdateEventBus",
             "{ResourceARN}": "ListTagsForResource TagResource UntagResource",
-            NONE: "ListEventBuses ListRuleNamesByTarget ListRules TestEventPattern",
+            NONE: """
+                ListEventBuses ListRuleNamesByTarget ListRules PutPermission RemovePermission TestEventPattern
+            """,
         },
         passes={
             "PutTargets": (Passing("Targets.RoleArn", "events.amazonaws.com"),),
@@ -119,13 +121,13 @@ TABLES = {
                 ListChangeSets ListStackResources RollbackStack SetStackPolicy UpdateStack UpdateTerminationProtection
             """,
             STACK_SET: """
-                CreateStackSet DeleteStackSet DescribeStackInstance DescribeStackSet DescribeStackSetOperation
-                ListStackInstances ListStackSetOperationResults ListStackSetOperations StopStackSetOperation
+                DeleteStackSet DescribeStackInstance DescribeStackSet DescribeStackSetOperation ListStackInstances
+                ListStackSetOperationResults ListStackSetOperations StopStackSetOperation
             """,
             f"?{STACK}": "GetTemplateSummary",
             NONE: """
-                DescribeAccountLimits EstimateTemplateCost ListExports ListImports ListStackSets ListStacks
-                ValidateTemplate
+                CreateStackSet DescribeAccountLimits EstimateTemplateCost ListExports ListImports ListStackSets
+                ListStacks ValidateTemplate
             """,
         },
         needs={

@@ -1,4 +1,4 @@
-"""What training, registering and serving models needs: SageMaker and the scaling of its endpoints."""
+"""What training, registering and serving models needs: SageMaker, the scaling of its endpoints, schedules of jobs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ MODEL, PIPELINE, PROJECT = (
     SAGEMAKER + "pipeline/{PipelineName}",
     SAGEMAKER + "project/",
 )
+SCHEDULE = "arn:{partition}:scheduler:{region}:{account}:schedule/{GroupName}/{Name}"
 GROUP, TARGET = SAGEMAKER + "model-package-group/", "arn:{partition}:application-autoscaling:{region}:{account}:"
 
 
@@ -76,6 +77,16 @@ TABLES = {
         prefix="sagemaker",
         resources={ENDPOINT: "InvokeEndpoint InvokeEndpointAsync InvokeEndpointWithResponseStream"},
         keys={"sagemaker:TargetModel": "TargetModel"},
+    ),
+    "scheduler": Table(
+        prefix="scheduler",
+        resources={
+            SCHEDULE: "CreateSchedule DeleteSchedule GetSchedule UpdateSchedule",
+            NONE: "ListScheduleGroups ListSchedules",
+        },
+        passes=dict.fromkeys(
+            ("CreateSchedule", "UpdateSchedule"), (Passing("Target.RoleArn", "scheduler.amazonaws.com"),)
+        ),
     ),
     "application-autoscaling": Table(
         prefix="application-autoscaling",

@@ -20,6 +20,7 @@ from .common import (
 )
 
 VPC, SUBNET, GROUP, ENDPOINT = "AWS::EC2::VPC", "AWS::EC2::Subnet", "AWS::EC2::SecurityGroup", "AWS::EC2::VPCEndpoint"
+TABLE, ASSOCIATION = "AWS::EC2::RouteTable", "AWS::EC2::SubnetRouteTableAssociation"
 SUBNET_DEFAULTS = ("MapPublicIpOnLaunch", "AssignIpv6AddressOnCreation")
 DNS = ("EnableDnsSupport", "EnableDnsHostnames")
 EVERYTHING_OUT = {"IpProtocol": "-1", "CidrIp": "0.0.0.0/0"}
@@ -100,6 +101,30 @@ def _update_subnet(context: Context, made: Made, old: Properties, new: Propertie
     [subnet] = ec2.describe_subnets(SubnetIds=[made.physical_id])["Subnets"]
     _retag(context, made, subnet.get("Tags", []), new)
     return made
+
+
+# --- route tables: which subnet has which; routes of one's own are another type's
+
+
+def _create_table(context: Context, properties: Properties) -> Made:
+    ec2 = context.client("ec2")
+    table = ec2.create_route_table(VpcId=properties["VpcId"], **_tagged(context, "route-table", properties))
+    return Made(found := table["RouteTable"]["RouteTableId"], {"RouteTableId": found})
+
+
+def _update_table(context: Context, made: Made, _: Properties, new: Properties) -> Made:
+    [table] = context.client("ec2").describe_route_tables(RouteTableIds=[made.physical_id])["RouteTables"]
+    _retag(context, made, table.get("Tags", []), new)
+    return made
+
+
+def _associate(context: Context, properties: Properties) -> Made:
+    answer = context.client("ec2").associate_route_table(**picked(properties, "RouteTableId SubnetId"))
+    return Made(answer["AssociationId"], {"Id": answer["AssociationId"]})
+
+
+def _as_it_is(_: Context, made: Made, _old: Properties, _new: Properties) -> Made:
+    return made  # whatever differs takes a new association
 
 
 # --- security groups
@@ -229,6 +254,20 @@ PROVIDERS = dict(
             _update_subnet,
             _deleted("delete_subnet", "SubnetId", "InvalidSubnetID.NotFound"),
             honours=" ".join(["AvailabilityZone AvailabilityZoneId CidrBlock Tags VpcId", *SUBNET_DEFAULTS]),
+        ),
+        resource(
+            TABLE,
+            _create_table,
+            _update_table,
+            _deleted("delete_route_table", "RouteTableId", "InvalidRouteTableID.NotFound"),
+            honours="Tags VpcId",
+        ),
+        resource(
+            ASSOCIATION,
+            _associate,
+            _as_it_is,
+            _deleted("disassociate_route_table", "AssociationId", "InvalidAssociationID.NotFound"),
+            honours="RouteTableId SubnetId",
         ),
         resource(
             GROUP,

@@ -1,4 +1,4 @@
-"""EventBridge's rules with their targets."""
+"""EventBridge's rules with their targets, and event buses with their policies."""
 
 from __future__ import annotations
 
@@ -74,8 +74,51 @@ def _delete(context: Context, made: Made, properties: Properties) -> None:
     _remove(context.client("events"), made.attributes["RuleName"], properties.get("EventBusName", DEFAULT_BUS))
 
 
+# --- buses
+
+
+def _create_bus(context: Context, properties: Properties) -> Made:
+    events, name = context.client("events"), properties["Name"]
+    tags = tag_list(tags_of(context, properties))
+    arn = str(events.create_event_bus(Name=name, **({"Tags": tags} if tags else {}))["EventBusArn"])
+    with undone(lambda: events.delete_event_bus(Name=name)):
+        _let_in(events, name, None, properties.get("Policy"))
+    return Made(name, {"Arn": arn, "Name": name})
+
+
+def _let_in(events: Any, name: str, old: Any, new: Any) -> None:
+    if new is not None and new != old:
+        events.put_permission(EventBusName=name, Policy=document(new))
+    elif new is None and old is not None:
+        events.remove_permission(EventBusName=name, RemoveAllPermissions=True)
+
+
+def _update_bus(context: Context, made: Made, old: Properties, new: Properties) -> Made:
+    events, arn = context.client("events"), made.attributes["Arn"]
+    _let_in(events, made.physical_id, old.get("Policy"), new.get("Policy"))
+    retag(
+        events.list_tags_for_resource(ResourceARN=arn)["Tags"],
+        tags_of(context, new),
+        lambda tags: events.tag_resource(ResourceARN=arn, Tags=tag_list(tags)),
+        lambda keys: events.untag_resource(ResourceARN=arn, TagKeys=keys),
+    )
+    return made
+
+
+def _delete_bus(context: Context, made: Made, _: Properties) -> None:
+    with gone_is_fine("ResourceNotFoundException"):
+        context.client("events").delete_event_bus(Name=made.physical_id)
+
+
 PROVIDERS = dict(
     (
+        resource(
+            "AWS::Events::EventBus",
+            _create_bus,
+            _update_bus,
+            _delete_bus,
+            honours="Name Policy Tags",
+        ),
         resource(
             "AWS::Events::Rule",
             _create,

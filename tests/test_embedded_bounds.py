@@ -1,0 +1,109 @@
+"""What an embedded AWS keeps is bounded, whoever waits is woken, and bytecode never stands for another source."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sagemaker_seed.rehearsal import ground as grounds
+from sagemaker_seed.rehearsal.builds import place, sources
+from sagemaker_seed.rehearsal.ground import Event, Ground
+
+REGION = "eu-west-1"
+ACCOUNT = "111111111111"
+
+
+@pytest.fixture
+def ground() -> Iterator[Ground]:
+    made = Ground("http://127.0.0.1:9")
+    yield made
+    made.close()
+
+
+def test_no_more_clients_are_kept_than_are_used(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grounds, "MOST_CLIENTS", 3)
+    first, often = (ground.client("sts", ground.root(account), REGION) for account in ("100000000001", "100000000002"))
+    for number in range(3, 9):
+        assert ground.client("sts", ground.root("100000000002"), REGION) is often
+        ground.client("sts", ground.root(f"10000000000{number}"), REGION)
+    assert len(ground._clients) == 3
+    assert ground.client("sts", ground.root("100000000001"), REGION) is not first
+
+
+def test_who_waits_is_woken_by_an_event_and_misses_none(ground: Ground) -> None:
+    event = Event(ACCOUNT, REGION, "aws.codebuild", "CodeBuild Build State Change", {})
+    seen = ground.await_event(0, 0.01)
+    assert seen == 0, "nothing has happened, and the time is up"
+    threading.Timer(0.05, ground.emit, [event]).start()
+    began = time.monotonic()
+    assert ground.await_event(seen, 30) == 1
+    assert time.monotonic() - began < 10
+    ground.emit(event)
+    assert ground.await_event(1, 30) == 2, "what happened between two waits is not waited for"
+
+
+def archive(text: str) -> bytes:
+    """A source as an artifact, with a module of a certain day."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as zipped:
+        zipped.writestr(zipfile.ZipInfo("module.py", (2026, 1, 2, 3, 4, 6)), text)
+    return content.getvalue()
+
+
+def run(taken: place.Place, folder: Path, text: str) -> tuple[Path, str]:
+    """Where a source is put, and what its module says there when Python may keep what it compiles."""
+    source = folder / "src"
+    source.mkdir(parents=True)
+    sources._unzip(archive(text), source, "source.zip")
+    housed = taken.house(source)
+    command = [sys.executable, "-X", f"pycache_prefix={taken.bytecode}", "-c", "import module; print(module.SAYS)"]
+    done = subprocess.run(command, cwd=housed, env={}, capture_output=True, text=True, check=True)
+    return housed, done.stdout.strip()
+
+
+def compiled(taken: place.Place) -> set[Path]:
+    """The modules that are there as bytecode."""
+    return set(taken.bytecode.rglob("module.*.pyc"))
+
+
+def test_bytecode_is_found_again_for_the_same_source_and_never_for_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    places, kept = [], []
+    for number, text in enumerate(["SAYS = 1", "SAYS = 1", "SAYS = 2"]):  # of one length and one day
+        room = tmp_path / f"room-{number}"
+        taken = place.take("commands", room)
+        housed, said = run(taken, room, text)
+        assert said == text[-1]
+        places.append(housed)
+        kept.append({path: path.stat().st_mtime_ns for path in compiled(taken)})
+        taken.give_back(room)
+        assert not housed.exists()
+    assert places[0] == places[1] != places[2]
+    assert kept[0] == kept[1], "compiled once for both"
+    assert len(kept[2]) == 1, "what was compiled of the source before is given up"
+    assert not kept[2].keys() & kept[1].keys()
+
+
+@pytest.mark.slow
+def test_the_journal_keeps_the_newest_calls(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagemaker_seed.rehearsal import dispatch
+    from sagemaker_seed.rehearsal.embedded import JOURNAL_PATH
+    from werkzeug.test import Client
+
+    monkeypatch.setattr(dispatch, "MOST_CALLS", 3)
+    client = Client(dispatch.Application(ground))
+    headers = {"Authorization": f"AWS4-HMAC-SHA256 Credential={ACCOUNT}/20000101/{REGION}/sts/aws4_request"}
+    for _ in range(5):
+        client.post("/", headers=headers, data={"Action": "GetCallerIdentity", "Version": "2011-06-15"})
+    calls = client.get(JOURNAL_PATH).json
+    assert calls is not None
+    assert [call["operation"] for call in calls] == ["GetCallerIdentity"] * 3
