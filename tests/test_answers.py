@@ -18,7 +18,9 @@ GOOD: dict[str, str] = {
     "description": "Names the species of an iris",
     "prediction": "classification",
     "aws_region": "eu-west-1",
-    "instance_type": "ml.m5.large",
+    "inference": "real-time",
+    "deploy_target": "cloudformation",
+    "stages": "two",
     "publish_to": "embedded",
     "seed_bucket": "",
 }
@@ -60,9 +62,10 @@ BAD = [
     ("aws_region", "eu-wset-1"),
     ("aws_region", "ap-east-2"),
     ("aws_region", ""),
-    ("instance_type", "m5.large"),
-    ("instance_type", "ml.m5"),
-    ("instance_type", "ml.m5.huge"),
+    ("inference", "realtime"),
+    ("inference", ""),
+    ("deploy_target", "stackset"),
+    ("stages", "4"),
     ("publish_to", "everywhere"),
     ("seed_bucket", "Upper-Case"),
     ("seed_bucket", "ab"),
@@ -83,7 +86,6 @@ AWKWARD = [
     ("team", "a" * 256),
     ("description", 'says "hello", {{resolve:ssm:/a:1}} and << 7*7 >> \\ #{x} ${y}'),
     ("description", "x" * 1000),
-    ("instance_type", "ml.p4d.24xlarge"),
     ("seed_bucket", "a" * 63),
 ]
 
@@ -102,6 +104,9 @@ def test_every_question_has_a_prompt_and_every_choice_a_line_of_its_own() -> Non
     prompts = asked["__prompts__"]
     assert set(prompts) == set(answers.NAMES)
     for question in answers.QUESTIONS:
+        if question.derived:
+            assert question.key in asked
+            continue
         prompt = prompts[question.name]
         if question.choices:
             assert set(prompt) == {"__prompt__", *question.choices}
@@ -137,7 +142,19 @@ def test_every_example_is_a_good_answer() -> None:
 def test_all_problems_come_at_once() -> None:
     problems = answers.validate({"project_name": "", "aws_region": 7, "colour": "red"})
     named = [line.split(":")[0] for line in problems]
-    assert sorted(set(named)) == sorted({*answers.NAMES, "colour"})
+    assert sorted(set(named)) == sorted({*(question.name for question in answers.QUESTIONS), "colour"})
+
+
+def test_a_derived_answer_is_given_under_a_name_of_its_own() -> None:
+    """Nobody is asked for the description; a configuration file or a word on the command line may still say it."""
+    derived = {key: value for key, value in GOOD.items() if key != "description"}
+    assert answers.validate({**derived, "__description": "one line"}) == []
+    (problem,) = answers.validate({**derived, "__description": "two\nlines"})
+    assert problem.startswith("description: must be one line")
+    assert answers.unknown(["__description"]) == []
+    (line,) = answers.unknown(["description"])
+    assert line.startswith("description: is no question of this template. The questions are: project_name, ")
+    assert line.endswith("; unasked: __description")
 
 
 def test_publishing_to_aws_needs_a_bucket() -> None:
@@ -162,17 +179,6 @@ def test_regions_are_those_where_the_product_can_be_created() -> None:
     assert there == answers.REGIONS
 
 
-@pytest.mark.slow
-def test_every_instance_type_of_sagemaker_endpoints_is_taken() -> None:
-    import botocore.session
-
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    types = model.shape_for("ProductionVariantInstanceType").metadata["enum"]
-    assert len(types) > 100
-    refused = [name for name in types if answers.problems_of("instance_type", name)]
-    assert refused == []
-
-
 @pytest.mark.parametrize(
     ("line", "answered"),
     [
@@ -189,11 +195,35 @@ def test_answers_of_a_command_line(line: str, answered: dict[str, str]) -> None:
 
 
 def test_what_an_answer_drops_is_what_the_others_keep() -> None:
-    assert answers.pruned(GOOD) == ["test/payloads/regression"]
-    assert answers.pruned({**GOOD, "prediction": "regression"}) == ["test/payloads/classification"]
+    script = "deploy/stackset.py"
+    assert answers.pruned(GOOD) == ["inference", "test/payloads/regression", script]
+    other = answers.pruned({**GOOD, "prediction": "regression"})
+    assert other == ["inference", "test/payloads/classification", script]
+    assert script not in answers.pruned({**GOOD, "deploy_target": "stackset-service-managed"})
+    assert "staging-config-template.json" in answers.pruned({**GOOD, "stages": "three"})
+    cases = ["test/shadow.py", "tests/test_parameters.py", "tests/test_shadow.py", "tests/test_stages.py"]
+    assert set(cases) <= set(answers.pruned({**GOOD, "inference": "batch"}))
     for kept in answers.KEPT.values():
         for path in (path for paths in kept.values() for path in paths):
             assert (ROOT / "<<cookiecutter.project_slug>>" / path).exists()
+
+
+def test_a_stage_of_three_begins_like_the_one_that_it_is_most_like() -> None:
+    assert answers.made(GOOD) == {}
+    assert answers.made({**GOOD, "stages": "three"}) == {
+        "dev-config-template.json": "staging-config-template.json",
+        "preprod-config-template.json": "prod-config-template.json",
+    }
+
+
+def test_what_an_answer_lays_over_the_repository() -> None:
+    assert answers.overlaid(GOOD) == []
+    (kind,) = (question for question in answers.QUESTIONS if question.name == "inference")
+    for choice in kind.choices[1:]:
+        (folder,) = answers.overlaid({**GOOD, "inference": choice})
+        there = ROOT / "<<cookiecutter.project_slug>>" / folder
+        files = {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()}
+        assert {"cfn-sm-endpoint-template.yml", "staging-config-template.json", "prod-config-template.json"} <= files
 
 
 def _seed(folder: Path, content: Any) -> Path:

@@ -92,6 +92,7 @@ def test_another_byte_is_another_digest(tmp_path: Path) -> None:
         "template-export.yml",
         "staging-config-export.json",
         "test-results.json",
+        "test-report.html",
     ],
 )
 def test_what_is_no_part_of_a_seed_stays_out(tmp_path: Path, name: str) -> None:

@@ -23,34 +23,64 @@ from test_answers import AWKWARD
 
 # The files of a rendered repository: this table is also the tree in the README.
 FILES = {
-    *(".gitignore", "Makefile", "README.md", "pytest.ini", "ruff.toml", "seed.json"),
-    *("requirements.txt", "requirements-dev.txt"),
+    *(".gitignore", "Makefile", "README.md", "pyproject.toml", "seed.json"),
+    *("requirements.txt", "requirements-dev.txt", "requirements-security.txt"),
     *("build.py", "buildspec.yml", "cfn-sm-endpoint-template.yml"),
-    *("staging-config-template.json", "prod-config-template.json"),
+    "prod-config-template.json",
     *(f"deploy/{name}.py" for name in ("__init__", "errors", "exports", "parameters", "plain_yaml", "registry")),
     *(f"deploy/{name}.py" for name in ("rules", "settings", "stages")),
-    *(f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")),
-    "test/buildspec.yml",
+    *(f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "labelled", "measures", "own")),
+    *("test/page.py", "test/report.py", "test/expectations.json", "test/buildspec.yml"),
+    *(f"security/{name}" for name in ("accepted.json", "buildspec.yml", "rules.guard", "scan.py", "template.py")),
+    *(f"approval/{name}" for name in ("summary.py", "presenting.py", "prices.json")),
     *("data/iris.csv", "notebooks/training-pipeline.ipynb", "requirements-training.txt"),
     *("training/buildspec.yml", "training/settings.json"),
     # the steps, which run in SageMaker's containers
     *(f"training/{name}.py" for name in ("__init__", "preprocess", "train", "evaluate", "inference", "cluster")),
     *(f"training/{name}.py" for name in ("failures", "hyperparameters", "quality", "schema", "splitting", "spooling")),
+    *(f"training/{name}.py" for name in ("drift", "monitor")),
     # the pipeline, which makes and starts them
     *(f"training/{name}.py" for name in ("tables", "pipeline", "choices", "definition", "describing", "lint")),
     *(f"training/{name}.py" for name in ("packing", "plots", "project", "publishing", "reporting", "results")),
     *(f"training/{name}.py" for name in ("runs", "studio")),
-    *("tests/conftest.py", "tests/pipeline/definition.json", "tests/test_notebook.py", "tests/test_training_steps.py"),
-    *(f"tests/test_pipeline_{name}.py" for name in ("command", "lint", "packing", "publishing", "runs", "settings")),
-    *(f"tests/test_{name}.py" for name in ("build", "endpoint_checks", "expectations", "exports", "parameters")),
-    *(f"tests/test_{name}.py" for name in ("plain_yaml", "registry", "settings", "stages")),
+    *("tests/conftest.py", "tests/buildspec.yml", "tests/pipeline/definition.json", "tests/test_training_steps.py"),
+    *(f"tests/test_pipeline_{name}.py" for name in ("command", "lint", "packing", "runs", "settings")),
+    *(f"tests/test_{name}.py" for name in ("build", "endpoint_checks", "expectations")),
+    *(f"tests/test_{name}.py" for name in ("monitor", "plain_yaml", "registry", "settings")),
 }
-PAYLOADS = ("expectations.json", "flowers.csv", "flowers.json", "one-flower.csv")
+PAYLOADS = ("flowers.csv", "flowers.json", "one-flower.csv")
 KINDS = ("classification", "regression")
-FILES_OF_AN_ANSWER = {("prediction", kind): {f"test/payloads/{kind}/{name}" for name in PAYLOADS} for kind in KINDS}
+FILES_OF_AN_ANSWER = {
+    **{("prediction", kind): {f"test/payloads/{kind}/{name}" for name in PAYLOADS} for kind in KINDS},
+    ("deploy_target", "stackset-service-managed"): {"deploy/stackset.py"},
+    ("stages", "two"): {"staging-config-template.json"},
+    ("stages", "three"): {"dev-config-template.json", "preprod-config-template.json"},
+    ("inference", "real-time"): {
+        *("test/shadow.py", "tests/test_parameters.py", "tests/test_shadow.py", "tests/test_stages.py")
+    },
+    ("inference", "serverless"): {"tests/test_kind.py"},
+    ("inference", "asynchronous"): {"tests/test_kind.py", "test/asynchronous.py"},
+    ("inference", "batch"): {"tests/test_kind.py", "test/batch.py"},
+}
 
 CHOICES = [[(question.name, choice) for choice in question.choices] for question in rules.QUESTIONS if question.choices]
-COMBINATIONS = [dict(chosen) for chosen in itertools.product(*CHOICES)]
+
+
+def _pairwise() -> Iterator[dict[str, str]]:
+    """Combinations in which any two choices of different questions meet at least once; the defaults first."""
+
+    def pairs(chosen: tuple[tuple[str, str], ...]) -> set[Any]:
+        return set(itertools.combinations(chosen, 2))
+
+    every = list(itertools.product(*CHOICES))
+    left = {pair for chosen in every for pair in pairs(chosen)}
+    while left:
+        best = max(every, key=lambda chosen: len(pairs(chosen) & left))
+        left -= pairs(best)
+        yield dict(best)
+
+
+COMBINATIONS = list(_pairwise())
 
 
 def expected_files(answers: dict[str, str]) -> set[str]:
@@ -156,7 +186,8 @@ def test_awkward_answers_come_back_as_they_were_given(bake: Callable[..., BakedP
     if "<<" in value:
         # Cookiecutter evaluates expressions in answers before this template sees them; what is left is data.
         value = value.replace("<< 7*7 >>", "49")
-    project = bake(**{"project_slug": "awkward", name: value})
+    asked = "__description" if name == "description" else name  # which nobody is asked for
+    project = bake(**{"project_slug": "awkward", asked: value})
     told = json.loads((project.path / "seed.json").read_text(encoding="utf-8"))
     assert told["answers"][name] == value
     for path in map(project.path.joinpath, project.files()):
@@ -170,15 +201,34 @@ def test_the_seed_remembers_all_answers_and_the_version_of_the_template(bake: Ca
     asked = json.loads((ROOT / "cookiecutter.json").read_text())
     told = json.loads((project.path / "seed.json").read_text())
     assert set(told) == {"answers", "template_version"}
-    assert set(told["answers"]) == set(rules.NAMES)
+    assert set(told["answers"]) == {*rules.NAMES, "description"}
     assert told["template_version"] == asked["_template_version"]
 
 
-def test_the_instance_type_reaches_both_stages(bake: Callable[..., BakedProject]) -> None:
-    project = bake(instance_type="ml.c6i.2xlarge")
+# Kind of inference -> what its template makes, beside the model, and a parameter that its stage files set.
+MADE = {
+    "real-time": ("AWS::SageMaker::Endpoint", "EndpointInstanceType"),
+    "serverless": ("AWS::SageMaker::Endpoint", "ServerlessMemoryMB"),
+    "asynchronous": ("AWS::CloudWatch::Alarm", "EndpointInstanceType"),
+    "batch": ("AWS::Scheduler::Schedule", "TransformInstanceType"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", MADE)
+def test_a_kind_of_inference_has_its_template_and_stage_files_that_fit(
+    bake: Callable[..., BakedProject], kind: str
+) -> None:
+    from cfnlint.api import lint_file
+
+    project = bake(inference=kind)
+    made, parameter = MADE[kind]
+    text = (project.path / "cfn-sm-endpoint-template.yml").read_text()
+    assert f"Type: {made}\n" in text
+    assert lint_file(project.path / "cfn-sm-endpoint-template.yml") == []
     for stage in ("staging", "prod"):
-        stage_file = json.loads((project.path / f"{stage}-config-template.json").read_text())
-        assert stage_file["Parameters"]["EndpointInstanceType"] == "ml.c6i.2xlarge"
+        assert parameter in json.loads((project.path / f"{stage}-config-template.json").read_text())["Parameters"]
+    assert project.run(sys.executable, "build.py", "--check").returncode == 0
 
 
 def test_nothing_in_the_seed_imports_the_generator(bake: Callable[..., BakedProject]) -> None:
@@ -193,7 +243,7 @@ OWN_TESTS = {
     "regression": {"prediction": "regression", "publish_to": "nowhere"},
     "awkward": {
         "project_name": "3D-Modell f\u00fcr Bl\u00fcten",
-        "description": 'says "hello" \\ {{x}}',
+        "__description": 'says "hello" \\ {{x}}',
         "team": "\u9cf6",
     },
 }
@@ -217,7 +267,10 @@ def test_both_kinds_of_payloads_together_pass_too(tmp_path: Path) -> None:
     ran = cookiecutter(str(ROOT), "--no-input", "--accept-hooks=no", "-o", str(tmp_path))
     assert ran.returncode == 0
     project = BakedProject(tmp_path / "iris-classifier")
-    assert project.files() == FILES.union(*FILES_OF_AN_ANSWER.values())
+    brought = {"tests/test_kind.py", "test/asynchronous.py", "test/batch.py"}
+    made = {"dev-config-template.json", "preprod-config-template.json"}
+    there = {name for name in project.files() if not name.startswith("inference/")}
+    assert there == FILES.union(*FILES_OF_AN_ANSWER.values()) - brought - made
     ran = project.run("make", "test")
     assert ran.returncode == 0, f"{ran.stdout}\n{ran.stderr}"
 

@@ -10,11 +10,14 @@ from typing import Any
 
 import pytest
 from sagemaker_seed import hooks
+from sagemaker_seed.answers import QUESTIONS
 from support import ROOT, BakedProject, as_git_repository, cookiecutter, slow_after
 from test_answers import AWKWARD, GOOD
 
 HOOKS = sorted((ROOT / "hooks").glob("*"))
-CONTEXT: dict[str, Any] = {**GOOD, "_template": ".", "_repo_dir": str(ROOT), "_output_dir": "/tmp/x"}
+DERIVED = {question.name: question.key for question in QUESTIONS}
+ANSWERS = {DERIVED[name]: value for name, value in GOOD.items()}
+CONTEXT: dict[str, Any] = {**ANSWERS, "_template": ".", "_repo_dir": str(ROOT), "_output_dir": "/tmp/x"}
 
 
 @pytest.mark.parametrize("path", HOOKS, ids=lambda p: p.name)
@@ -61,8 +64,8 @@ HOSTILE = [
 @pytest.mark.parametrize("path", HOOKS, ids=lambda p: p.name)
 @pytest.mark.parametrize("value", HOSTILE)
 def test_answers_reach_a_hook_as_data(path: Path, value: str) -> None:
-    seen = _as_rendered(path, {**CONTEXT, "description": value})
-    assert seen["description"] == value
+    seen = _as_rendered(path, {**CONTEXT, "__description": value})
+    assert seen["__description"] == value
     assert seen["project_slug"] == CONTEXT["project_slug"]
 
 

@@ -4,61 +4,80 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
-from seed_support.baking import GROUP, REGION, bake, build_environment, run, run_build
-from seed_support.model_server import Model, Reply, answering, csv, failing, never, slow, wrong
+from seed_support.baking import GROUP, REGION, bake, build_environment, run, run_build, scrubbed
+from seed_support.model_server import (
+    Model,
+    Reply,
+    answering,
+    careless,
+    csv,
+    failing,
+    never,
+    obliging,
+    slow,
+    wrong,
+)
 from seed_support.registry import Registry
 
 pytestmark = pytest.mark.slow
 PREDICTIONS = ("classification", "regression")
+PAYLOADS = ("payload flowers.csv", "payload flowers.json", "payload one-flower.csv")
+BAD_INPUT = tuple(
+    f"bad input: {name}" for name in ("text for a number", "a column too few", "broken JSON", "another content type")
+)
+COMPARISON = "comparison-with-next-stage"
+
+
+@dataclass(frozen=True)
+class Built:
+    """An account with a registry of two packages, an old one and a new one, and a repository after its build."""
+
+    registry: Registry
+    old: str
+    new: str
+    repository: Path
 
 
 @pytest.fixture(scope="module")
-def registry(aws: EmbeddedAws) -> Registry:
-    """A registry with two packages: an old one and a new one."""
-    registry = Registry(aws)
-    registry.client().create_model_package_group(ModelPackageGroupName=GROUP)
-    return registry
-
-
-@pytest.fixture(scope="module")
-def packages(registry: Registry) -> tuple[str, str]:
-    return registry.register(), registry.register()
-
-
-@pytest.fixture(scope="module")
-def built(registry: Registry, packages: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A repository for each kind of prediction, after a build; tests get copies of it."""
-    repositories = {}
+def built(aws: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Built]:
+    """One for each kind of prediction; tests get copies of the repository."""
+    made = {}
     for prediction in PREDICTIONS:
+        registry = Registry(aws)
+        registry.client().create_model_package_group(ModelPackageGroupName=GROUP)
+        old, new = (registry.register(measured=prediction) for _ in range(2))
         repository = bake(tmp_path_factory.mktemp("seed"), prediction=prediction)
         env = build_environment(registry.account, **registry.environment)
         code, result, error = run_build(repository, env=env)
-        assert (code, result.get("model_package_arn")) == (0, packages[1]), error
-        repositories[prediction] = repository
-    return repositories
+        assert (code, result.get("model_package_arn")) == (0, new), error
+        made[prediction] = Built(registry, old, new, repository)
+    return made
 
 
 class Stage:
     """A rendered repository, built and deployed to a stage; the model behind it can be told to misbehave."""
 
-    def __init__(
-        self, registry: Registry, packages: tuple[str, str], repository: Path, model: Model, runtime: str
-    ) -> None:
+    def __init__(self, built: Built, repository: Path, model: Model, runtime: str) -> None:
         """Takes away the endpoints of the test before."""
-        self.registry, self.repository, self.model = registry, repository, model
+        registry = self.registry = built.registry
+        self.repository, self.model, self.old, self.new = repository, model, built.old, built.new
         self.address = {
             **registry.environment,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": runtime,
             "AWS_REGION": REGION,
         }
-        self.old, self.new = packages
         self.runtime = runtime
         registry.undeploy()
 
@@ -67,8 +86,12 @@ class Stage:
         return self.registry.deploy(export["Parameters"], model_package)
 
     def expect(self, **changes: Any) -> None:
-        for file in self.repository.glob("test/payloads/*/expectations.json"):
-            file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+        """Changes expectations.json: of a section, the values that are given."""
+        file = self.repository / "test/expectations.json"
+        told = json.loads(file.read_text())
+        for name, value in changes.items():
+            told[name] = {**told[name], **value} if isinstance(value, dict) else value
+        file.write_text(json.dumps(told))
 
     def test(self, *words: str, stage: str = "staging", **more: str) -> tuple[int, dict[str, Any]]:
         """Runs test.py; returns its exit code and its results, which must agree with its JUnit file."""
@@ -83,6 +106,9 @@ class Stage:
         bad = sum(check["outcome"] in ("failed", "error") for check in results["checks"])
         assert int(suite.get("failures", "")) + int(suite.get("errors", "")) == bad
         assert done.stdout.splitlines()[-1].startswith(results["outcome"])
+        assert not [check["message"] for check in results["checks"] if "\n" in check["message"]]
+        page = (self.repository / "test-report.html").read_text()
+        assert f'<p class="verdict {"good" if results["outcome"] == "passed" else "bad"}">' in page
         return done.returncode, results
 
 
@@ -92,41 +118,86 @@ def prediction(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stage(
-    registry: Registry, packages: tuple[str, str], built: dict[str, Path], tmp_path: Path, prediction: str
-) -> Iterator[Stage]:
+def stage(built: dict[str, Built], tmp_path: Path, prediction: str) -> Iterator[Stage]:
     repository = tmp_path / "seed"
-    shutil.copytree(built[prediction], repository)
+    shutil.copytree(built[prediction].repository, repository)
     with answering(prediction) as (model, runtime):
-        yield Stage(registry, packages, repository, model, runtime)
+        yield Stage(built[prediction], repository, model, runtime)
 
 
 def bad(results: dict[str, Any]) -> dict[str, str]:
-    return {check["name"]: check["message"] for check in results["checks"] if check["outcome"] != "passed"}
+    """What the checks say that failed or could not be made."""
+    return {check["name"]: check["message"] for check in results["checks"] if check["outcome"] in ("failed", "error")}
+
+
+def skipped(results: dict[str, Any]) -> dict[str, str]:
+    return {check["name"]: check["message"] for check in results["checks"] if check["outcome"] == "skipped"}
 
 
 only_classification = pytest.mark.parametrize("prediction", ["classification"], indirect=True)
 
 
 def test_a_good_endpoint_passes(stage: Stage, prediction: str) -> None:
-    for name in ("staging", "prod"):
-        endpoint = stage.deploy(name)
+    for name, requests in (("staging", 20), ("prod", 10)):
+        endpoint, before = stage.deploy(name), stage.model.requests
         code, results = stage.test(stage=name)
-        assert (code, bad(results)) == (0, {})
-        assert (results["outcome"], results["stage"], results["prediction"]) == ("passed", name, prediction)
-        assert (results["endpoint"], results["model_package_arn"]) == (endpoint, stage.new)
+        alone = {COMPARISON: "no stage comes after this one (NEXT_STAGE is not set)"}
+        assert (code, bad(results), skipped(results)) == (0, {}, alone)
+        assert results.keys() == {
+            *("schema_version", "outcome", "stage", "endpoint", "model_package", "checks", "measurements"),
+            *("started", "seconds"),
+        }
+        assert (results["schema_version"], results["outcome"], results["stage"]) == (2, "passed", name)
+        assert (results["endpoint"], results["model_package"]) == (endpoint, stage.new)
+        measured = results["measurements"]
+        assert measured["latency"].keys() == {"p50_ms", "p95_ms", "requests", "errors"}
+        assert (measured["latency"]["requests"], measured["latency"]["errors"]) == (requests, 0)
+        quality = measured["quality"]
+        assert quality["metric"] == {"classification": "accuracy", "regression": "rmse"}[prediction]
+        assert quality["value"] == pytest.approx(quality["registered"], abs=1e-6)
+        assert (quality["tolerance"], quality["rows"]) == (0.02, 30)
         assert f"/endpoints/{endpoint}/invocations" in stage.model.endpoints
-    assert stage.model.requests == 2 * (3 + 20)
+        # The payloads, the load, the labelled rows, the bad input, and the first payload once more.
+        assert stage.model.requests - before == 3 + requests + 1 + 4 + 1
 
 
 @only_classification
 def test_the_stackset_format_is_read_too(stage: Stage) -> None:
-    env = build_environment(stage.registry.account, **stage.registry.environment, DEPLOY_TARGET="stackset")
+    env = build_environment(stage.registry.account, **stage.registry.environment, DEPLOY_TARGET="stackset-self-managed")
     parameters = json.loads((stage.repository / "staging-config-export.json").read_text())["Parameters"]
     assert run_build(stage.repository, env=env)[0] == 0
     assert isinstance(json.loads((stage.repository / "staging-config-export.json").read_text()), list)
     stage.registry.deploy(parameters)
     assert stage.test()[0] == 0
+
+
+def test_the_one_who_approves_is_told_of_the_model_that_would_be_replaced(stage: Stage, prediction: str) -> None:
+    stage.deploy()
+    if prediction == "classification":
+        results = stage.test(NEXT_STAGE="prod")[1]
+        assert skipped(results) == {COMPARISON: f"there is no endpoint {GROUP}-prod"}
+    stage.deploy("prod", stage.old)
+    # The one in production gives every row the answer of the first.
+    stage.model.misbehave = lambda model, reply: wrong(model, reply) if "-prod/" in model.mine.path else reply
+    code, results = stage.test(NEXT_STAGE="prod")
+    assert (code, bad(results), skipped(results)) == (0, {}, {})
+    told = results["measurements"]["comparison"]
+    worse = {"classification": told["value"] < 0.5, "regression": told["value"] > 0.5}[prediction]
+    assert (told["model_package"], told["rows"], told["different"] >= 15, worse) == (stage.old, 30, True, True)
+    (message,) = (check["message"] for check in results["checks"] if check["name"] == COMPARISON)
+    assert f"with {stage.old.rpartition('model-package/')[2]} in production" in message
+    assert "in production" in (stage.repository / "test-report.html").read_text()
+    if prediction == "regression":
+        return
+    # Whatever is wrong with production, it is not this stage's fault.
+    for role in ("arn:aws:iam::000000000000:role/none", "no arn"):
+        code, results = stage.test(NEXT_STAGE="prod", NEXT_DEPLOY_ROLE_ARN=role)
+        assert (code, bad(results)) == (0, {})
+        assert skipped(results)[COMPARISON].startswith("the next stage cannot be looked at: ")
+    stage.model.misbehave = lambda model, reply: never(model, reply) if "-prod/" in model.mine.path else reply
+    stage.expect(timeout_seconds=0.3)
+    code, results = stage.test(NEXT_STAGE="prod")
+    assert (code, skipped(results)[COMPARISON][:50]) == (0, "the next stage cannot be asked the same: no answer")
 
 
 @only_classification
@@ -137,44 +208,43 @@ def test_the_old_model_fails_although_the_endpoint_is_in_service(stage: Stage) -
     assert bad(results) == {"serves-the-model-package-of-the-build": f"serves {stage.old} instead of {stage.new}"}
 
 
-@pytest.mark.parametrize(
-    ("misbehave", "checks", "message"),
-    [
-        (wrong, {"payload flowers.csv", "payload flowers.json"}, "row 3: expected"),
-        (
-            csv,
-            {"payload flowers.csv", "payload flowers.json", "payload one-flower.csv"},
-            "answered text/csv instead",
-        ),
-        (failing(10), {"latency"}, "2 of 20 invocations failed"),
-        (
-            failing(1),
-            {"payload flowers.csv", "payload flowers.json", "payload one-flower.csv", "latency"},
-            "ModelError: Received server error (500)",
-        ),
-    ],
-    ids=["wrong", "csv", "500 to one in ten", "500"],
-)
+Misbehave = Callable[[Model, Reply], Reply]
+# What the model does -> the checks that fail, and what one of them says.
+BAD_ENDPOINTS: dict[str, tuple[Misbehave, tuple[str, ...], str]] = {
+    "wrong": (wrong, (*PAYLOADS[:2], "quality"), "row 3: expected"),
+    "another content type": (csv, (*PAYLOADS, "quality"), "answered text/csv instead"),
+    "500 to one in ten": (failing(10), ("latency",), "2 of 20 invocations failed, the first with payloads/"),
+    "500": (
+        failing(1),
+        (*PAYLOADS, "latency", "quality", *BAD_INPUT),
+        "ModelError: Received server error (500)",
+    ),
+    "500 to bad input": (careless, BAD_INPUT, "is the client's mistake, but was answered with 500"),
+    "an answer to anything": (obliging, BAD_INPUT, "was answered instead of refused"),
+}
+
+
+@pytest.mark.parametrize(("misbehave", "checks", "message"), BAD_ENDPOINTS.values(), ids=BAD_ENDPOINTS)
 def test_a_misbehaving_model_fails(
-    stage: Stage, misbehave: Callable[[Model, Reply], Reply], checks: set[str], message: str
+    stage: Stage, prediction: str, misbehave: Misbehave, checks: tuple[str, ...], message: str
 ) -> None:
     stage.deploy()
     stage.model.misbehave = misbehave
     code, results = stage.test()
     assert code == 1
-    assert set(bad(results)) == checks
+    assert set(bad(results)) == set(checks)
     assert any(message in text for text in bad(results).values()), bad(results)
 
 
 @only_classification
 def test_a_slow_model_fails_the_latency_check_alone(stage: Stage) -> None:
     stage.deploy()
-    stage.expect(latency={"invocations": 5, "p95_milliseconds": 50})
+    stage.expect(latency={"requests": 5, "p95_milliseconds": 50})
     stage.model.misbehave = slow(0.1)
     code, results = stage.test()
     assert code == 1
     assert set(bad(results)) == {"latency"}
-    assert "at most 50 ms are allowed" in bad(results)["latency"]
+    assert "at most 50 ms for p95 are allowed" in bad(results)["latency"]
 
 
 @only_classification
@@ -182,15 +252,13 @@ def test_a_model_that_never_answers_is_not_waited_for_again(stage: Stage) -> Non
     stage.deploy()
     stage.expect(timeout_seconds=0.5)
     stage.model.misbehave = never
-    code, results = stage.test()
+    code, results = stage.test(NEXT_STAGE="prod")
     assert code == 1
-    outcomes = {check["name"]: check["outcome"] for check in results["checks"] if check["outcome"] != "passed"}
-    assert outcomes == {
-        "payload flowers.csv": "failed",
-        "payload flowers.json": "skipped",
-        "payload one-flower.csv": "skipped",
-        "latency": "skipped",
-    }
+    first, *rest = PAYLOADS
+    assert set(bad(results)) == {first}
+    assert bad(results)[first].startswith("no answer within 0.")
+    hidden = {*rest, "latency", "quality", COMPARISON, *BAD_INPUT, "healthy-after-bad-input"}
+    assert skipped(results) == dict.fromkeys(hidden, "the endpoint did not answer payloads/classification/flowers.csv")
     assert stage.model.requests == 1
     assert results["seconds"] < 10
 
@@ -218,23 +286,101 @@ def test_a_missing_endpoint(stage: Stage) -> None:
 
 
 @only_classification
-def test_another_configuration_than_the_builds_fails(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("file", "old", "new", "check", "message"),
+    [
+        (
+            "staging-config-export.json",
+            '"EndpointInstanceCount": "1"',
+            '"EndpointInstanceCount": "4"',
+            "runs-the-configuration-of-the-build",
+            "EndpointInstanceCount is 1 instead of 4",
+        ),
+        (
+            "staging-config-export.json",
+            '"EndpointInstanceType"',
+            '"EndpointInstanceTyp"',
+            "runs-the-configuration-of-the-build",
+            "the configuration that was deployed lacks EndpointInstanceType: is a name mistyped in it?",
+        ),
+        (
+            "test/expectations.json",
+            "payloads/classification/flowers.json",
+            "payloads/classification/flower.json",
+            "payload flower.json",
+            "expectations.json names payloads/classification/flower.json, which cannot be read: No such file",
+        ),
+        ("test/expectations.json", '"latency"', '"latencies"', "expectations", "the file lacks latency and has"),
+        ("test/expectations.json", '"prod"', '"production"', "expectations", "stages has 'production', which is no"),
+    ],
+    ids=["another configuration", "stage file", "missing payload", "expectations", "stage"],
+)
+def test_a_mistake_in_a_file_fails_with_a_line(
+    stage: Stage, file: str, old: str, new: str, check: str, message: str
+) -> None:
     stage.deploy()
-    file = stage.repository / "staging-config-export.json"
-    file.write_text(file.read_text().replace('"EndpointInstanceCount": "1"', '"EndpointInstanceCount": "4"'))
+    path = stage.repository / file
+    path.write_text(path.read_text().replace(old, new, 1))
     code, results = stage.test()
-    assert code == 1
-    assert bad(results) == {"runs-the-configuration-of-the-build": "EndpointInstanceCount is 1 instead of 4"}
+    assert (code, set(bad(results))) == (1, {check})
+    assert message in bad(results)[check]
+
+
+OWN = """
+import pytest
+
+def test_setosa(endpoint):
+    assert endpoint.predict([[5.1, 3.5, 1.4, 0.2]])[0]["label"] == "setosa"
+    assert (endpoint.stage, endpoint.invoke("5.1,3.5\\n").status) == ("staging", 400)
+
+def test_virginica(endpoint):
+    assert endpoint.predict([[5.1, 3.5, 1.4, 0.2]])[0]["label"] == "virginica"
+
+@pytest.mark.parametrize("length", [1.0, 6.0])
+def test_later(endpoint, length):
+    pytest.skip("not now")
+"""
 
 
 @only_classification
-def test_expectations_that_name_a_missing_payload(stage: Stage) -> None:
+def test_the_data_scientists_own_tests_are_in_the_same_results(stage: Stage) -> None:
     stage.deploy()
-    (stage.repository / "test/payloads/classification/flowers.json").unlink()
+    (stage.repository / "test/test_flowers.py").write_text(OWN)
+    (stage.repository / "test/test_broken.py").write_text("import nothing_of_this_name\n")
     code, results = stage.test()
-    assert code == 1
-    assert set(bad(results)) == {"payload flowers.json"}
-    assert "names flowers.json, which cannot be read" in bad(results)["payload flowers.json"]
+    assert (code, results["outcome"]) == (1, "error")
+    found = bad(results)
+    assert set(found) == {"test_flowers.py::test_virginica", "test_broken.py"}
+    assert found["test_flowers.py::test_virginica"].startswith("test_flowers.py:9: AssertionError: assert 'setosa' ==")
+    assert "nothing_of_this_name" in found["test_broken.py"]
+    assert [name for name in skipped(results) if "later" in name] == [
+        "test_flowers.py::test_later[1.0]",
+        "test_flowers.py::test_later[6.0]",
+    ]
+    assert "test_flowers.py::test_setosa" in {check["name"] for check in results["checks"]}
+
+
+@only_classification
+def test_a_run_that_is_killed_leaves_results_too(stage: Stage) -> None:
+    stage.deploy()
+    stage.model.misbehave = never
+    settings = {"BUILD_CONFIG": "staging-config-export.json", "STAGE": "staging", **stage.address}
+    for kill, message in ((signal.SIGTERM, "the run was interrupted"), (signal.SIGKILL, "the run did not come to its")):
+        before = stage.model.requests
+        child = subprocess.Popen(
+            [sys.executable, "test/test.py"], cwd=stage.repository, env=scrubbed(**settings), stdout=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 20
+        while stage.model.requests == before:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        child.send_signal(kill)
+        assert child.wait(20) != 0
+        results = json.loads((stage.repository / "test-results.json").read_text())
+        assert results["outcome"] == "error"
+        assert bad(results)["run"].startswith(message)
+        assert ET.parse(stage.repository / "test-results.xml").getroot()[0].get("errors") == "1"
+        assert "verdict bad" in (stage.repository / "test-report.html").read_text()
 
 
 @only_classification

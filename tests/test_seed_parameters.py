@@ -29,6 +29,10 @@ NAMES = {
     *("EnableNetworkIsolation", "AutoscalingMaxCapacity", "AutoscalingMinCapacity"),
     *("AutoscalingInvocationsPerInstance", "UpdatePolicy", "UpdateStepPercent", "UpdateWaitSeconds"),
     *("AlarmErrorPercent", "AlarmLatencyMicroseconds"),
+    *("MonitorSchedule", "MonitorRoleName", "MonitorInstanceType", "MonitorDriftThreshold", "MonitorImageUri"),
+    *("MonitorCodeS3Uri", "BaselineStatisticsS3Uri", "BaselineConstraintsS3Uri", "DriftAlarmTopicArn"),
+    *("DriftEventBusArn", "WatchRoleName", "Dashboard"),
+    *("ShadowOfVersion", "ShadowSamplingPercentage", "ShadowModelPackageName"),
 }
 CORPUS = sorted(Path(__file__).parent.parent.glob("product/cloudformation/*.yaml"))
 
@@ -121,12 +125,14 @@ def test_plain_declarations_are_never_refused(section: Any) -> None:
 lines = st.text(alphabet="ab1 :#'\"-[]{},|>&*!?~\\=.\t\u2028é", max_size=14)
 
 
+@pytest.mark.slow
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), lines), min_size=1, max_size=6))
 def test_arbitrary_lines_are_read_alike_or_refused(body: list[tuple[int, str]]) -> None:
     agree("Parameters:\n  Key: value\n" + "".join(" " * indent + line + "\n" for indent, line in body))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(
     st.integers(0, len(SECTION) - 1),

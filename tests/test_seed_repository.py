@@ -73,11 +73,13 @@ def test_its_stage_files_are_valid(repository: Path) -> None:
 @pytest.mark.slow
 def test_its_types_are_sound(repository: Path, tmp_path: Path) -> None:
     words = ["--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path), "build.py", "deploy"]
-    words += [f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations", "report")]
+    words += [f"test/{name}.py" for name in ("test", "checks", "endpoint", "expectations")]
+    words += [f"test/{name}.py" for name in ("labelled", "measures", "own", "page", "report")]
+    words += [f"approval/{name}.py" for name in ("summary", "presenting")]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *words],
         cwd=repository,
-        env=scrubbed(MYPYPATH=".:test"),
+        env=scrubbed(MYPYPATH=".:test:approval"),
         capture_output=True,
         text=True,
         check=False,
@@ -119,34 +121,50 @@ def test_requirements_are_exact_closed_and_consistent(repository: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["buildspec.yml", "test/buildspec.yml"])
+def test_the_gate_is_pinned_apart_from_what_is_tested(repository: Path) -> None:
+    lines = [
+        line for line in (repository / "requirements-security.txt").read_text().splitlines() if line[0] not in "# "
+    ]
+    names = {line.partition("==")[0] for line in lines if "==" in line}
+    assert {"cfn-lint", "cfn-guard-rs"} <= names
+    assert len(lines) == len([line for line in lines if re.match(r"[a-z-]+==[0-9.]+\b", line)])
+    assert "boto3" not in names
+
+
+@pytest.mark.parametrize(
+    "name", ["buildspec.yml", "security/buildspec.yml", "test/buildspec.yml", "tests/buildspec.yml"]
+)
 def test_buildspecs(repository: Path, name: str) -> None:
     spec = yaml.safe_load((repository / name).read_text())
     assert spec["version"] == 0.2
     assert spec["phases"]["install"]["runtime-versions"] == {"python": "3.12"}
     assert spec["phases"]["install"]["on-failure"] == "ABORT"
     commands = [command for phase in spec["phases"].values() for command in phase["commands"]]
-    assert all(command.startswith("python ") for command in commands)
-    for word in (word for command in commands for word in command.split() if word.endswith((".py", ".txt"))):
+    assert all(command.startswith(("python ", "if [ ")) for command in commands)
+    for word in (
+        word for command in commands for word in re.split(r"[ ;]+", command) if word.endswith((".py", ".txt"))
+    ):
         assert (repository / word).is_file(), word
+    if name == "buildspec.yml":
+        assert "reports" not in spec, "the Security stage reports"
+        return
     (report,) = spec["reports"].values()
     assert report["file-format"] == "JUNITXML"
     assert any(f"={report['files'][0]}" in command or f" {report['files'][0]}" in command for command in commands)
+    assert "on-failure" not in spec["phases"]["build"], "a failure must still end in a report"
 
 
 def test_the_build_hands_over_the_files_that_the_environment_names(repository: Path) -> None:
     spec = yaml.safe_load((repository / "buildspec.yml").read_text())
-    assert spec["artifacts"]["files"] == [
-        "$EXPORT_TEMPLATE_NAME",
-        "$EXPORT_TEMPLATE_STAGING_CONFIG",
-        "$EXPORT_TEMPLATE_PROD_CONFIG",
-    ]
+    assert spec["artifacts"]["files"] == ["$EXPORT_TEMPLATE_NAME", "*-config-export.json"]
 
 
 def test_a_failed_endpoint_test_still_ends_in_a_report(repository: Path) -> None:
     spec = yaml.safe_load((repository / "test" / "buildspec.yml").read_text())
     assert "on-failure" not in spec["phases"]["build"]
-    assert spec["artifacts"]["files"] == ["$EXPORT_TEST_RESULTS", "test-results.xml"]
+    assert spec["artifacts"]["files"] == ["$EXPORT_TEST_RESULTS", "test-results.xml", "test-report.html"]
+    # A build that fails has post_build all the same: of what failed no summary is made.
+    assert spec["phases"]["post_build"]["commands"][0].startswith('if [ "$CODEBUILD_BUILD_SUCCEEDING" = 1 ]; then ')
 
 
 def test_the_readme_speaks_of_what_there_is(repository: Path) -> None:
@@ -154,12 +172,14 @@ def test_the_readme_speaks_of_what_there_is(repository: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):.*## ", (repository / "Makefile").read_text(), re.M))
     assert set(re.findall(r"make ([a-z]+)\b(?= |`|\n)", text)) <= targets
     made = {"template-export.yml", "staging-config-export.json", "prod-config-export.json"}
-    made |= {"test-results.json", "test-results.xml"}
+    made |= {"test-results.json", "test-results.xml", "security-results.json", "security-results.xml"}
+    made |= {"baseline/statistics.json", "baseline/constraints.json", "statistics.json", "constraint_violations.json"}
+    made |= {"approval-summary.json"}
     for name in set(re.findall(r"`([\w./-]+\.(?:py|json|yml|txt|xml))`", text)) - made:
         assert list(repository.rglob(Path(name).name)), name
     declared = yaml.load((repository / "cfn-sm-endpoint-template.yml").read_text(), _Tagged)["Parameters"]
     named = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text))
-    assert named <= set(declared) | {"AccessDenied"}
+    assert named <= set(declared) | {"AccessDenied", "DriftAlarm", "DriftCheckBaselines", "RetrainOnDrift"}
 
 
 def refers_to(value: Any) -> set[str]:
@@ -169,8 +189,10 @@ def refers_to(value: Any) -> set[str]:
         if isinstance(value.get("Ref"), str):
             found.add(value["Ref"])
         for short in ("GetAtt", "Sub"):
-            if isinstance(value.get(short), str):
-                names = [value[short]] if short == "GetAtt" else re.findall(r"\$\{([^}]+)\}", value[short])
+            text = value.get(short)
+            text = text[0] if short == "Sub" and isinstance(text, list) else text
+            if isinstance(text, str):
+                names = [text] if short == "GetAtt" else re.findall(r"\$\{([^}]+)\}", text)
                 found |= {name.split(".")[0] for name in names}
         return found
     return set().union(*(refers_to(item) for item in value), set()) if isinstance(value, list) else set()
@@ -204,7 +226,7 @@ def test_names_survive_a_replacement(template: dict[str, Any]) -> None:
 def test_everything_that_can_be_tagged_is(template: dict[str, Any]) -> None:
     keys = ["sagemaker:project-name", "sagemaker:project-id", "sagemaker:deployment-stage"]
     for name, resource in template["Resources"].items():
-        if not resource["Type"].startswith("AWS::ApplicationAutoScaling::"):
+        if not resource["Type"].startswith(("AWS::ApplicationAutoScaling::", "AWS::CloudWatch::Dashboard")):
             assert [tag["Key"] for tag in resource["Properties"]["Tags"]] == keys, name
 
 
@@ -226,3 +248,13 @@ def test_production_starts_guarded_on_two_instances_and_staging_does_not(reposit
     }
     assert chosen == {"staging": (1, "ALL_AT_ONCE"), "prod": (2, "CANARY")}
     assert all(config["Parameters"]["EnableNetworkIsolation"] is True for config in stages.values())
+
+
+def test_what_watches_is_off_until_a_stage_file_turns_it_on(repository: Path, template: dict[str, Any]) -> None:
+    off = {"DataCapturePercentage": 0, "MonitorSchedule": "off", "Dashboard": "false"}
+    assert {name: template["Parameters"][name]["Default"] for name in off} == off
+    shown = json.loads((repository / "prod-config-template.json").read_text())["Parameters"]
+    assert {name: shown[name] for name in off} == {**off, "Dashboard": False}
+    conditions = {"Monitors", "TellsOfDrift", "HasDashboard"}
+    watching = {name for name, r in template["Resources"].items() if r.get("Condition") in conditions}
+    assert watching == {"MonitorPipeline", "MonitorRule", "DriftAlarm", "DriftRule", "EndpointDashboard"}

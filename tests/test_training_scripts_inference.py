@@ -36,7 +36,7 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def payloads(prediction: str) -> dict[str, Any]:
-    path = TEMPLATE / "test/payloads" / prediction / "expectations.json"
+    (path,) = (TEMPLATE / "test").glob(f"*expectations.json*'{prediction}'*")
     told: dict[str, Any] = json.loads(path.read_text())
     return told
 
@@ -45,7 +45,7 @@ def test_the_payloads_of_the_deployment_test_get_the_expected_answers(served: tu
     prediction, folder = served
     container = Container(folder)
     for payload in payloads(prediction)["payloads"]:
-        body = (TEMPLATE / "test/payloads" / prediction / payload["file"]).read_bytes()
+        body = (TEMPLATE / "test" / payload["file"]).read_bytes()
         answer = container.invoke(body, payload["content_type"])
         assert (answer.status, answer.content_type) == (200, "application/json")
         predictions = json.loads(answer.body)["predictions"]

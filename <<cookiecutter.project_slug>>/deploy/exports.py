@@ -27,12 +27,14 @@ def _for_stackset(export: Export) -> Any:
     return [{"ParameterKey": key, "ParameterValue": value} for key, value in export.parameters.items()]
 
 
-# What the CloudFormation action reads as TemplateConfiguration, and what the StackSet action reads as
+# What the pipeline's CloudFormation action reads as TemplateConfiguration, and its StackSet action as
 # Parameters. The latter has no place for tags: the endpoint template itself tags what it creates with the
-# project.
+# project. With a service-managed stack set it is deploy/stackset.py that reads the file.
 FORMATS: dict[str, Callable[[Export], Any]] = {
     "cloudformation": _for_cloudformation,
-    "stackset": _for_stackset,
+    "stackset-self-managed": _for_stackset,
+    "stackset-service-managed": _for_cloudformation,
+    "same-account": _for_cloudformation,
 }
 
 

@@ -175,6 +175,20 @@ def choose_package(client: Any, group: Group, given: str) -> ModelPackage:
     return ModelPackage(_must_be_approved(client, given), "given")
 
 
+def earlier_package(client: Any, name: str, version: str) -> tuple[str, str]:
+    """Return an approved model package of a group, by its version number or ARN, and the newest approved one.
+
+    Raises NotDeployableError if the group is not there, or the version is not approved or not of this group.
+    """
+    arn = _find_group(client, name)
+    if arn is None:
+        raise NotDeployableError(f"There is no model package group {name} in this account and region")
+    group = Group(name, arn, created=False)
+    given = group.package_prefix + version if version.isdecimal() else version
+    _must_belong(given, group)
+    return _must_be_approved(client, given, "is rejected"), _newest_approved(client, group)
+
+
 def _newest_approved(client: Any, group: Group) -> str:
     """Ask for one page, newest first, whatever the size of the group.
 
@@ -203,6 +217,38 @@ def _newest_approved(client: Any, group: Group) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What the monitor of a model package's endpoint compares with, and what it runs; each of them a URI."""
+
+    statistics: str
+    constraints: str
+    code: str
+    image: str
+
+    def owned(self) -> dict[str, str]:
+        """Return it as parameters of the endpoint template."""
+        return {
+            "BaselineStatisticsS3Uri": self.statistics,
+            "BaselineConstraintsS3Uri": self.constraints,
+            "MonitorCodeS3Uri": self.code,
+            "MonitorImageUri": self.image,
+        }
+
+
+def find_baseline(client: Any, package: ModelPackage) -> Baseline | None:
+    """Return the baseline that the training registered with the package; None if it registered none."""
+    described = client.describe_model_package(ModelPackageName=package.arn)
+    quality = described.get("DriftCheckBaselines", {}).get("ModelDataQuality", {})
+    found = Baseline(
+        quality.get("Statistics", {}).get("S3Uri", ""),
+        quality.get("Constraints", {}).get("S3Uri", ""),
+        described.get("CustomerMetadataProperties", {}).get("code", ""),
+        described.get("InferenceSpecification", {}).get("Containers", [{}])[0].get("Image", ""),
+    )
+    return found if all(found.owned().values()) else None
+
+
 def _must_be_complete(package: dict[str, Any]) -> str:
     arn, status = str(package["ModelPackageArn"]), package.get("ModelPackageStatus", "Completed")
     if status != "Completed":
@@ -223,7 +269,7 @@ def _must_belong(arn: str, group: Group) -> None:
         )
 
 
-def _must_be_approved(client: Any, arn: str) -> str:
+def _must_be_approved(client: Any, arn: str, rejected: str = "was rejected after this run began") -> str:
     try:
         package = client.describe_model_package(ModelPackageName=arn)
     except client.exceptions.ClientError as error:
@@ -232,7 +278,7 @@ def _must_be_approved(client: Any, arn: str) -> str:
         raise
     status = package.get("ModelApprovalStatus", "PendingManualApproval")
     if status != "Approved":
-        meanwhile = "was rejected after this run began" if status == "Rejected" else f"is {status}"
+        meanwhile = rejected if status == "Rejected" else f"is {status}"
         raise NotDeployableError(
             f"{arn} {meanwhile}: only an approved model package is deployed. Nothing was written"
         )

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 Values = Mapping[str, str]
 """The values of a stage as CloudFormation gets them, defaults filled in."""
 
+MAX_PAYLOADS_MB = 100
+"""What a transform job may have under way: its payloads together. SageMaker's limit."""
+
 MAX_UPDATE_WAIT_SECONDS = 21600
 """All waits of a linear update together. SageMaker ends an update after at most 28,800 s (the endpoint
 template asks for that much), and starting and stopping the instances needs its part of it."""
@@ -71,9 +74,29 @@ RULES = (
         lambda v: not _guarded(v) or not _scales(v) or int(v["AutoscalingMinCapacity"]) >= 2,
     ),
     Rule(
+        ("MonitorSchedule", "DataCapturePercentage"),
+        "the monitor reads captured requests: raise DataCapturePercentage above 0 or set MonitorSchedule off",
+        lambda v: v["MonitorSchedule"] == "off" or int(v["DataCapturePercentage"]) > 0,
+    ),
+    Rule(
         ("SubnetIds", "SecurityGroupIds"),
         "give both SubnetIds and SecurityGroupIds (the endpoint runs in your VPC) or neither",
         lambda v: bool(v["SubnetIds"]) == bool(v["SecurityGroupIds"]),
+    ),
+    Rule(
+        ("ShadowOfVersion", "DataCapturePercentage"),
+        "a shadow is compared by what is captured: ShadowOfVersion needs DataCapturePercentage above 0",
+        lambda v: int(v["ShadowOfVersion"]) == 0 or int(v["DataCapturePercentage"]) > 0,
+    ),
+    Rule(
+        ("ServerlessProvisionedConcurrency", "ServerlessMaxConcurrency"),
+        "ServerlessProvisionedConcurrency must be at most ServerlessMaxConcurrency",
+        lambda v: int(v["ServerlessProvisionedConcurrency"]) <= int(v["ServerlessMaxConcurrency"]),
+    ),
+    Rule(
+        ("TransformMaxConcurrent", "TransformMaxPayloadMB"),
+        f"TransformMaxConcurrent times TransformMaxPayloadMB must be at most {MAX_PAYLOADS_MB}",
+        lambda v: int(v["TransformMaxConcurrent"]) * int(v["TransformMaxPayloadMB"]) <= MAX_PAYLOADS_MB,
     ),
 )
 

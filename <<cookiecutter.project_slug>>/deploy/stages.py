@@ -12,8 +12,6 @@ from deploy.exports import Export
 from deploy.parameters import Parameter
 from deploy.rules import broken_rules
 
-STAGES = ("staging", "prod")
-
 BUILD_OWNED = (
     "SageMakerProjectName",
     "SageMakerProjectId",
@@ -23,6 +21,19 @@ BUILD_OWNED = (
 )
 """Parameters that build.py fills in; a stage file must not deploy something else than what was approved."""
 
+WATCH_OWNED = (
+    "MonitorImageUri",
+    "MonitorCodeS3Uri",
+    "BaselineStatisticsS3Uri",
+    "BaselineConstraintsS3Uri",
+    "DriftEventBusArn",
+)
+"""Parameters that build.py fills in too, if the template has them: an endpoint can do without a monitor."""
+SHADOW_OWNED = ("ShadowModelPackageName",)
+"""The same for shadows, which not every kind has."""
+_OWNED = BUILD_OWNED + WATCH_OWNED + SHADOW_OWNED
+
+MONITOR, OFF = "MonitorSchedule", "off"
 RESERVED_TAGS = ("sagemaker:project-name", "sagemaker:project-id", "sagemaker:deployment-stage")
 _MAX_TAGS = 50
 _MAX_TAG_KEY = 128
@@ -100,11 +111,13 @@ def template_problems(declared: Mapping[str, Parameter], file: str) -> list[Prob
 
 
 def stage_problems(
-    stage: StageFile, declared: Mapping[str, Parameter], instance_types: Container[str] | None = None
+    stage: StageFile,
+    declared: Mapping[str, Parameter],
+    instance_types: Mapping[str, Container[str]] | None = None,
 ) -> list[Problem]:
     """Return every rule of the template, and between parameters, that the stage file breaks.
 
-    `instance_types` are the ones that the service knows; None leaves that check out.
+    `instance_types` are the ones that the service knows, by the parameter; None leaves that check out.
     """
     found: list[Problem] = []
     for name, value in stage.parameters.items():
@@ -113,7 +126,7 @@ def stage_problems(
             for rule in _rules_broken_by(name, value, declared, instance_types)
         ]
     for name, parameter in declared.items():
-        if parameter.default is None and name not in BUILD_OWNED and name not in stage.parameters:
+        if parameter.default is None and name not in _OWNED and name not in stage.parameters:
             found.append(Problem(stage.file, name, "is missing, and the template has no default for it"))
     bad = {problem.parameter for problem in found}
     values = {name: text for name, text in _texts(stage, declared).items() if name not in bad}
@@ -124,23 +137,20 @@ def stage_problems(
 
 
 def _rules_broken_by(
-    name: str, value: Any, declared: Mapping[str, Parameter], instance_types: Container[str] | None
+    name: str,
+    value: Any,
+    declared: Mapping[str, Parameter],
+    instance_types: Mapping[str, Container[str]] | None,
 ) -> list[str]:
-    if name in BUILD_OWNED:
+    if name in _OWNED:
         return ["is filled in by build.py; take it out of this file"]
     if name not in declared:
-        near = _nearest(name, [known for known in declared if known not in BUILD_OWNED])
+        near = _nearest(name, [known for known in declared if known not in _OWNED])
         return ["is not a parameter of the endpoint template" + (f"; did you mean {near}?" if near else "")]
     broken = declared[name].problems(value)
-    if (
-        not broken
-        and name == "EndpointInstanceType"
-        and instance_types is not None
-        and value not in instance_types
-    ):
-        return [
-            "is not an instance type for endpoints (newer than the boto3 in requirements.txt? raise that)"
-        ]
+    if not broken and name in (instance_types or {}) and value not in (instance_types or {})[name]:
+        what = "endpoints" if name == "EndpointInstanceType" else "transform jobs"
+        return [f"is not an instance type for {what} (newer than the boto3 in requirements.txt? raise that)"]
     return broken
 
 
@@ -160,6 +170,16 @@ def _texts(stage: StageFile, declared: Mapping[str, Parameter]) -> dict[str, str
         if text is not None:
             result[name] = text
     return result
+
+
+def monitored(stage: StageFile, declared: Mapping[str, Parameter]) -> bool:
+    """Return whether the stage watches what its endpoint is sent, and so needs the model's baseline."""
+    return _texts(stage, declared).get(MONITOR, OFF) != OFF
+
+
+def shadow_of(stage: StageFile, declared: Mapping[str, Parameter]) -> int:
+    """Return the version that goes on serving with the new one as its shadow; 0 if the new one serves."""
+    return int(_texts(stage, declared).get("ShadowOfVersion", "0"))
 
 
 def _tag_problems(stage: StageFile) -> list[Problem]:
@@ -190,6 +210,7 @@ def owned_problems(owned: Mapping[str, str], declared: Mapping[str, Parameter], 
     return [
         Problem(file, name, f"(from the build) {rule}", _shown(value))
         for name, value in owned.items()
+        if name in declared
         for rule in declared[name].problems(value)
     ]
 

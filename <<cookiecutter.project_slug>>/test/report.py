@@ -1,4 +1,4 @@
-"""What a test run found, as test-results.json and as JUnit XML; decides nothing."""
+"""What a test run found, as test-results.json and as JUnit XML; page.py has it for people."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA = "endpoint-test-results"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of test-results.json; README.md says what it holds."""
 
 PASSED = "passed"
 FAILED = "failed"
@@ -30,7 +30,6 @@ class Check:
     outcome: str
     message: str
     seconds: float = 0.0
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,10 +39,13 @@ class Report:
     started: str
     stage: str = ""
     endpoint: str = ""
-    model_package_arn: str = ""
-    prediction: str = ""
+    model_package: str = ""
     seconds: float = 0.0
     checks: list[Check] = field(default_factory=list)
+    measurements: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By name, what was measured: latency, quality, comparison."""
+    figures: dict[str, Any] = field(default_factory=dict)
+    """What is drawn, and too long for the results."""
 
     @property
     def outcome(self) -> str:
@@ -57,25 +59,23 @@ class Report:
     def to_json(self) -> str:
         """Return the results file's text; README.md names the fields."""
         body = {
-            "schema": SCHEMA,
             "schema_version": SCHEMA_VERSION,
             "outcome": self.outcome,
             "stage": self.stage,
             "endpoint": self.endpoint,
-            "model_package_arn": self.model_package_arn,
-            "prediction": self.prediction,
-            "started": self.started,
-            "seconds": round(self.seconds, 3),
+            "model_package": self.model_package,
             "checks": [
                 {
                     "name": check.name,
                     "outcome": check.outcome,
                     "message": check.message,
                     "seconds": round(check.seconds, 3),
-                    "details": check.details,
                 }
                 for check in self.checks
             ],
+            "measurements": self.measurements,
+            "started": self.started,
+            "seconds": round(self.seconds, 3),
         }
         return json.dumps(body, indent=2) + "\n"
 
@@ -84,7 +84,7 @@ class Report:
         counts = {outcome: sum(check.outcome == outcome for check in self.checks) for outcome in _ELEMENTS}
         suite = ET.Element(
             "testsuite",
-            name=_xml(self.endpoint or "endpoint"),
+            name=printable(self.endpoint or "endpoint"),
             tests=str(len(self.checks)),
             failures=str(counts[FAILED]),
             errors=str(counts[ERROR]),
@@ -96,24 +96,33 @@ class Report:
             case = ET.SubElement(
                 suite,
                 "testcase",
-                classname=_xml(f"endpoint.{self.stage or 'unknown'}"),
-                name=_xml(check.name),
+                classname=printable(f"endpoint.{self.stage or 'unknown'}"),
+                name=printable(check.name),
                 time=f"{check.seconds:.3f}",
             )
             if check.outcome in _ELEMENTS:
-                ET.SubElement(case, _ELEMENTS[check.outcome], message=_xml(check.message)).text = _xml(
-                    check.message
-                )
+                ET.SubElement(
+                    case, _ELEMENTS[check.outcome], message=printable(check.message)
+                ).text = printable(check.message)
             elif check.message:
-                ET.SubElement(case, "system-out").text = _xml(check.message)
+                ET.SubElement(case, "system-out").text = printable(check.message)
         suites = ET.Element("testsuites")
         suites.append(suite)
         ET.indent(suites)
         return ET.tostring(suites, encoding="unicode", xml_declaration=True) + "\n"
 
 
+_TITLES = {"dev": "development", "preprod": "pre-production", "prod": "production"}
+
+
+def title(stage: str) -> str:
+    """Return how people call a stage."""
+    return _TITLES.get(stage, stage)
+
+
 _ELEMENTS = {FAILED: "failure", ERROR: "error", SKIPPED: "skipped"}
 
 
-def _xml(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text without the characters that neither XML nor a page can hold."""
     return _NOT_XML.sub("?", text)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
+
+from deploy.settings import LAYOUTS, Answers, read_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 ACCOUNT = "111111111111"
@@ -20,6 +26,8 @@ PROD_ACCOUNT = "333333333333"
 GROUP = "iris-p-0123456789ab"
 GROUP_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package-group/{GROUP}"
 PACKAGE_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/{GROUP}/7"
+# Most tests are about two stages, also where the repository itself was made for three.
+TWO = Answers(LAYOUTS["two"], "cloudformation")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -99,8 +107,43 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """Return a copy of what a build reads, free to be changed."""
-    for name in ("cfn-sm-endpoint-template.yml", "staging-config-template.json", "prod-config-template.json"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    return tmp_path
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of what a build of two stages reads, free to be changed."""
+    return copied(tmp_path_factory.mktemp("repositories") / "two", "two")
+
+
+ASKED_FOR = ("MonitorSchedule", "ShadowOfVersion", "ShadowSamplingPercentage")
+
+
+def copied(folder: Path, layout: str) -> Path:
+    """Copy what a build reads into a folder; its stages are those of `layout`."""
+    folder.mkdir()
+    shutil.copy(ROOT / "cfn-sm-endpoint-template.yml", folder)
+    first, *_, last = read_answers(ROOT).stages
+    for stage in LAYOUTS[layout]:
+        name = f"{last if stage == 'prod' else first}-config-template.json"
+        content = json.loads((ROOT / name).read_text())
+        # Whatever the team has switched on there: a build asks the registry more for these.
+        content["Parameters"] = {k: v for k, v in content["Parameters"].items() if k not in ASKED_FOR}
+        (folder / f"{stage}-config-template.json").write_text(json.dumps(content))
+    answers = {"stages": layout, "deploy_target": TWO.target}
+    (folder / "seed.json").write_text(json.dumps({"answers": answers}))
+    return folder
+
+
+class Scripts:
+    """The modules of training/ as the containers import them: as siblings."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+
+@pytest.fixture
+def scripts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scripts]:
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(str(ROOT / "training"))
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    yield Scripts()
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) == str(ROOT / "training" / f"{name}.py"):
+            del sys.modules[name]

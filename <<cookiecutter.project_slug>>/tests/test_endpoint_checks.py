@@ -5,8 +5,12 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import re
+import threading
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +24,10 @@ from conftest import PACKAGE_ARN, ROOT, Stub
 
 import checks
 import endpoint
-from checks import Subject, percentile, run
-from endpoint import Clients, NotInServiceError, wait_until_in_service
-from expectations import Expectations, Payload
+from checks import Following, Subject, percentile, run
+from endpoint import Connection, NoAnswerError, NotInServiceError, RealTime, wait_until_in_service
+from expectations import BadInput, Expectations, Form, Load, Payload, Quality
+from page import render
 from report import ERROR, FAILED, PASSED, SKIPPED, Check, Report
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -35,6 +40,7 @@ PARAMETERS = {
     "EndpointInstanceType": "ml.m5.large",
     "EndpointInstanceCount": "2",
     "DataCapturePercentage": "0",
+    "DataCaptureS3Uri": "",
     "KmsKeyArn": "",
     "EnableNetworkIsolation": "true",
     "SubnetIds": "subnet-b,subnet-a",
@@ -51,6 +57,8 @@ ORDER = [
     "payload rows.csv",
     "payload rows.json",
     "latency",
+    "bad input: text",
+    "healthy-after-bad-input",
 ]
 
 
@@ -125,28 +133,66 @@ def answer(stubber: Stubber, body: bytes = GOOD_ANSWER, content_type: str = "app
     )
 
 
-def server_error(stubber: Stubber) -> None:
+def server_error(stubber: Stubber, status: int = 500) -> None:
     stubber.add_client_error(
-        "invoke_endpoint", "ModelError", "Received server error", modeled_fields={"OriginalStatusCode": 500}
+        "invoke_endpoint", "ModelError", "Received an error", modeled_fields={"OriginalStatusCode": status}
     )
 
 
-class Bench:
-    """A subject with stubbed clients; by default a good endpoint, two payloads, four invocations."""
+class Connected(Connection):
+    """A connection whose clients are stubbed."""
 
-    def __init__(self, stub: Stub, p95_milliseconds: float = 60000) -> None:
+    def __init__(self, **clients: Any) -> None:
+        super().__init__("eu-west-1")
+        self._clients = {name.replace("_", "-"): client for name, client in clients.items()}
+
+
+class Bench:
+    """A subject with stubbed clients: a good endpoint, two payloads, a load of four, one bad input."""
+
+    def __init__(
+        self,
+        stub: Stub,
+        p95_milliseconds: float = 60000,
+        quality: Quality | None = None,
+        following: Following | None = None,
+    ) -> None:
         client, self.sagemaker = stub("sagemaker")
         runtime, self.runtime = stub("sagemaker-runtime")
-        expectations = Expectations("regression", [], 1, 4, p95_milliseconds, [CSV, JSON], {})
-        self.subject = Subject(Clients(client, runtime), NAME, PARAMETERS, expectations, 0.05, 0.01)
+        s3, self.s3 = stub("s3")
+        load = Load(4, 1, 10, 60000, p95_milliseconds)
+        bad = [BadInput("text", "text/csv", b"x\n")]
+        expectations = Expectations("regression", 1, Form([]), [CSV, JSON], {}, bad, load, quality)
+        connection = Connected(sagemaker=client, sagemaker_runtime=runtime, s3=s3)
+        self.subject = Subject(
+            endpoint=NAME,
+            stage="prod",
+            kind="real-time",
+            parameters=PARAMETERS,
+            expectations=expectations,
+            folder=ROOT / "test",
+            invoker=RealTime(connection, NAME, PARAMETERS),
+            home=connection,
+            following=following,
+            timeout_seconds=0.05,
+            poll_seconds=0.01,
+        )
         self.report = Report(started="2026-11-21T00:00:00+00:00")
 
-    def good(self, invocations: int = 6) -> None:
+    def good(self, invocations: int = 6, healthy: bool = True) -> None:
         describe(self.sagemaker)
         describe_config(self.sagemaker)
         describe_model(self.sagemaker)
         for _ in range(invocations):
             answer(self.runtime)
+        if healthy:
+            self.healthy()
+
+    def healthy(self) -> None:
+        """The bad input is refused, and the endpoint is as good as before."""
+        server_error(self.runtime, 400)
+        describe(self.sagemaker)
+        answer(self.runtime)
 
     def outcomes(self) -> dict[str, str]:
         run(self.subject, self.report)
@@ -161,9 +207,9 @@ def test_a_good_endpoint_passes_every_check(stub: Stub) -> None:
     bench.good()
     assert bench.outcomes() == dict.fromkeys(ORDER, PASSED)
     assert bench.report.outcome == PASSED
-    latency = bench.report.checks[-1]
-    assert latency.details["invocations"] == 4
-    assert set(latency.details) == {"invocations", "failed", "p50_milliseconds", "p95_milliseconds"}
+    latency = bench.report.measurements["latency"]
+    assert list(latency) == ["p50_ms", "p95_ms", "requests", "errors"]
+    assert (latency["requests"], latency["errors"]) == (4, 0)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +286,7 @@ def test_a_rolled_back_update_fails(stub: Stub, seen: list[tuple[str, dict[str, 
     describe_model(bench.sagemaker)
     for _ in range(6):
         answer(bench.runtime)
+    bench.healthy()
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "update-not-rolled-back": FAILED}
     assert "was rolled back" in bench.message("update-not-rolled-back")
 
@@ -264,6 +311,7 @@ def test_an_endpoint_in_service_with_another_model_fails(
     describe_model(bench.sagemaker, **model)
     for _ in range(6):
         answer(bench.runtime)
+    bench.healthy()
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[2]: FAILED}
     assert served in bench.message(ORDER[2])
 
@@ -282,6 +330,7 @@ def test_the_model_package_may_be_in_another_case_or_in_containers(stub: Stub, m
     describe_model(bench.sagemaker, **model)
     for _ in range(6):
         answer(bench.runtime)
+    bench.healthy()
     assert bench.outcomes()[ORDER[2]] == PASSED
 
 
@@ -316,43 +365,46 @@ def test_another_configuration_than_the_builds_fails(
     describe_model(bench.sagemaker, **model)
     for _ in range(6):
         answer(bench.runtime)
+    bench.healthy()
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[3]: FAILED}
     assert message in bench.message(ORDER[3])
 
 
 def test_a_wrong_answer_fails_its_payload(stub: Stub) -> None:
     bench = Bench(stub)
-    bench.good(invocations=0)
+    bench.good(invocations=0, healthy=False)
     answer(bench.runtime, b'{"predictions": [{"value": 3}]}')
     answer(bench.runtime, b"3", "text/csv")
     for _ in range(4):
         answer(bench.runtime)
+    server_error(bench.runtime, 400)
     outcomes = bench.outcomes()
-    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, FAILED, PASSED]
+    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, FAILED, PASSED, PASSED, SKIPPED]
     assert "answered 3" in bench.message("payload rows.csv")
     assert "answered text/csv" in bench.message("payload rows.json")
 
 
 def test_one_server_error_in_the_load_fails_the_latency_check(stub: Stub) -> None:
     bench = Bench(stub)
-    bench.good(invocations=5)
+    bench.good(invocations=5, healthy=False)
     server_error(bench.runtime)
+    bench.healthy()
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
     message = bench.message("latency")
     assert message.startswith(
         "1 of 4 invocations failed, the first with rows.json: InvokeEndpoint: ModelError"
     )
-    assert "(the model answered 500)" in message
 
 
 def test_the_load_ends_early_when_everything_fails(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "MAX_FAILED_INVOCATIONS", 2)
     bench = Bench(stub)
-    bench.good(invocations=0)
-    for _ in range(4):
+    bench.good(invocations=0, healthy=False)
+    for _ in range(5):
         server_error(bench.runtime)
     outcomes = bench.outcomes()
-    assert [outcomes[name] for name in ORDER[4:]] == [FAILED] * 3
+    assert [outcomes[name] for name in ORDER[4:]] == [*[FAILED] * 4, SKIPPED]
+    assert "is the client's mistake, but was answered with 500" in bench.message("bad input: text")
     assert "2 of 2 invocations failed" in bench.message("latency")
 
 
@@ -360,28 +412,29 @@ def test_a_slow_endpoint_fails_the_latency_check(stub: Stub) -> None:
     bench = Bench(stub, p95_milliseconds=0.000001)
     bench.good()
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
-    assert "at most 1e-06 ms are allowed" in bench.message("latency")
+    assert "at most 1e-06 ms for p95 are allowed" in bench.message("latency")
 
 
 def test_an_endpoint_that_never_answers_is_asked_only_once(
     stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = Bench(stub)
-    bench.good(invocations=0)
+    bench.good(invocations=0, healthy=False)
 
     def never(**_: Any) -> Any:
         raise ReadTimeoutError(endpoint_url="https://runtime")
 
-    monkeypatch.setattr(bench.subject.clients.runtime, "invoke_endpoint", never)
+    monkeypatch.setattr(bench.subject.home.client("sagemaker-runtime"), "invoke_endpoint", never)
     outcomes = bench.outcomes()
-    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, SKIPPED, SKIPPED]
+    assert [outcomes[name] for name in ORDER[4:]] == [FAILED, *[SKIPPED] * 4]
     assert "no answer within" in bench.message("payload rows.csv")
 
 
 def test_the_load_ends_when_the_endpoint_falls_silent(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(stub)
-    bench.good(invocations=2)
-    invoke = bench.subject.clients.runtime.invoke_endpoint
+    bench.good(invocations=2, healthy=False)
+    runtime = bench.subject.home.client("sagemaker-runtime")
+    invoke = runtime.invoke_endpoint
     asked: list[str] = []
 
     def silent_after_two(**request: Any) -> Any:
@@ -390,8 +443,9 @@ def test_the_load_ends_when_the_endpoint_falls_silent(stub: Stub, monkeypatch: p
             raise ReadTimeoutError(endpoint_url="https://runtime")
         return invoke(**request)
 
-    monkeypatch.setattr(bench.subject.clients.runtime, "invoke_endpoint", silent_after_two)
-    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED}
+    monkeypatch.setattr(runtime, "invoke_endpoint", silent_after_two)
+    later = dict.fromkeys(ORDER[-2:], SKIPPED)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "latency": FAILED, **later}
     assert len(asked) == 3
     assert "1 of 1 invocations failed" in bench.message("latency")
 
@@ -421,8 +475,10 @@ def test_the_role_of_a_stage_is_assumed(stub: Stub, monkeypatch: pytest.MonkeyPa
         return sts if service == "sts" else object()
 
     monkeypatch.setattr(boto3, "client", client)
-    endpoint.connect("eu-west-1", role, 1)
-    endpoint.connect("eu-west-1", "", 1)
+    for given in (role, ""):
+        connection = Connection("eu-west-1", given, 1)
+        for service in ("sagemaker", "sagemaker-runtime", "sagemaker"):
+            connection.client(service)
     key = "ASIAEXAMPLEEXAMPLE"
     assert asked == [
         ("sts", None),
@@ -437,12 +493,12 @@ def test_results_and_junit_say_the_same() -> None:
     report = Report(started="2026-11-21T00:00:00+00:00", stage="prod", endpoint=NAME)
     report.checks = [
         Check("one", PASSED, "fine", 0.5),
-        Check("two", FAILED, "bad <&> \x00\ud800", 0.1, {"why": 1}),
+        Check("two", FAILED, "bad <&> \x00\ud800", 0.1),
         Check("three", ERROR, "broken"),
         Check("four", SKIPPED, "later"),
     ]
     body = json.loads(report.to_json().encode())
-    assert (body["schema"], body["schema_version"], body["outcome"]) == ("endpoint-test-results", 1, "error")
+    assert (body["schema_version"], body["outcome"], body["measurements"]) == (2, "error", {})
     assert [check["outcome"] for check in body["checks"]] == [PASSED, FAILED, ERROR, SKIPPED]
     suite = ET.fromstring(report.to_junit().encode())[0]
     counts = {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")}
@@ -457,6 +513,260 @@ def test_results_and_junit_say_the_same() -> None:
     assert failure == "bad <&> ??"
 
 
+LABELLED = {
+    "model-metrics.json": json.dumps({"regression_metrics": {"rmse": {"value": 0.2}, "mae": {"value": 0.1}}}),
+    "test.csv": "length,width\n1,1.0\n2,1.4\n3,1.2\n",
+}
+METADATA = {"metric": "rmse", "target": "width", "test_data": "s3://b/test.csv"}
+
+
+def describe_package(stubber: Stubber, **more: Any) -> None:
+    quality = {"Statistics": {"ContentType": "application/json", "S3Uri": "s3://b/model-metrics.json"}}
+    answer = {
+        "ModelPackageName": "iris/7",
+        "ModelPackageArn": PACKAGE_ARN,
+        "CreationTime": NOW,
+        "ModelPackageStatus": "Completed",
+        "ModelPackageStatusDetails": {"ValidationStatuses": []},
+        "ModelMetrics": {"ModelQuality": quality},
+        "CustomerMetadataProperties": METADATA,
+        **more,
+    }
+    stubber.add_response("describe_model_package", answer, {"ModelPackageName": PACKAGE_ARN})
+
+
+def read(stubber: Stubber, name: str, text: str | None = None) -> None:
+    body = (LABELLED[name] if text is None else text).encode()
+    asked = {"Bucket": "b", "Key": name, "Range": ANY}
+    stubber.add_response("get_object", {"Body": StreamingBody(io.BytesIO(body), len(body))}, asked)
+
+
+def values(*found: float) -> bytes:
+    return json.dumps({"predictions": [{"value": value} for value in found]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "outcome", "message"),
+    [
+        (0.05, PASSED, "rmse 0.2449 on 3 labelled rows; registered was 0.2"),
+        (0.02, FAILED, "rmse 0.2449 on 3 labelled rows; registered was 0.2; at most 0.22 is required"),
+    ],
+)
+def test_the_quality_is_measured_on_the_rows_that_were_registered(
+    stub: Stub, tolerance: float, outcome: str, message: str
+) -> None:
+    bench = Bench(stub, quality=Quality(tolerance, 100))
+    bench.good(healthy=False)
+    describe_package(bench.sagemaker)
+    read(bench.s3, "model-metrics.json")
+    read(bench.s3, "test.csv")
+    answer(bench.runtime, values(1.3, 1.1, 1.2))
+    bench.healthy()
+    found = bench.outcomes()
+    assert found == {
+        **dict.fromkeys(ORDER, PASSED),
+        "quality": outcome,
+        "comparison-with-next-stage": SKIPPED,
+    }
+    assert bench.message("quality") == message
+    measured = {"metric": "rmse", "registered": 0.2, "tolerance": tolerance, "rows": 3, "value": 0.244949}
+    assert bench.report.measurements["quality"] == measured
+    assert bench.report.figures["residuals"] == {"actual": [1.0, 1.4, 1.2], "predicted": [1.3, 1.1, 1.2]}
+
+
+@pytest.mark.parametrize(
+    ("package", "files", "message"),
+    [
+        ({"ModelMetrics": {}}, {}, "no rmse is registered with"),
+        ({"CustomerMetadataProperties": {**METADATA, "metric": "f1"}}, {}, "f1 is no metric of a regression"),
+        (
+            {"CustomerMetadataProperties": {"metric": "rmse"}},
+            {"model-metrics.json": None},
+            "no test data is registered with",
+        ),
+        ({}, {"model-metrics.json": "[]"}, "s3://b/model-metrics.json has not the form"),
+        (
+            {"CustomerMetadataProperties": {**METADATA, "target": "height"}},
+            {"model-metrics.json": None, "test.csv": None},
+            "has no column 'height'; it has length, width",
+        ),
+        (
+            {},
+            {"model-metrics.json": None, "test.csv": "length,width\n1\n2,3\n"},
+            "row 1 has 1 cells; the header has 2",
+        ),
+    ],
+)
+def test_what_the_quality_cannot_be_measured_by_is_named(
+    stub: Stub, package: dict[str, Any], files: dict[str, str | None], message: str
+) -> None:
+    bench = Bench(stub, quality=Quality(0.02, 100))
+    bench.good(healthy=False)
+    describe_package(bench.sagemaker, **package)
+    for name, text in files.items():
+        read(bench.s3, name, text)
+    bench.healthy()
+    assert bench.outcomes()["quality"] == FAILED
+    assert message in bench.message("quality")
+    assert "quality" not in bench.report.measurements
+
+
+def test_bad_input_that_is_answered_fails(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.good(healthy=False)
+    answer(bench.runtime)
+    describe(bench.sagemaker)
+    answer(bench.runtime)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "bad input: text": FAILED}
+    assert bench.message("bad input: text").startswith('was answered instead of refused: b\'{"predictions"')
+
+
+def test_a_mistyped_name_in_what_was_deployed_fails(stub: Stub) -> None:
+    bench = Bench(stub)
+    bench.good()
+    parameters = {name.replace("KmsKeyArn", "KmsKeyAm"): value for name, value in PARAMETERS.items()}
+    bench.subject = replace(bench.subject, parameters=parameters)
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[3]: FAILED}
+    assert bench.message(ORDER[3]).startswith("the configuration that was deployed lacks KmsKeyArn:")
+
+
+def test_a_check_that_makes_no_sense_for_a_kind_is_skipped_by_name(
+    stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        checks.NOT_FOR, "real-time", {"latency": "nobody waits", "bad input": "nobody sends it"}
+    )
+    monkeypatch.setattr(RealTime, "declines", lambda _, kind: "no JSON" if kind == JSON.content_type else "")
+    prepared: list[bytes] = []
+    monkeypatch.setattr(RealTime, "prepare", lambda _, bodies: prepared.extend(bodies))
+    bench = Bench(stub)
+    bench.good(invocations=1, healthy=False)
+    describe(bench.sagemaker)
+    answer(bench.runtime)
+    skipped = {
+        "latency": "nobody waits",
+        "bad input: text": "nobody sends it",
+        "payload rows.json": "no JSON",
+    }
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), **dict.fromkeys(skipped, SKIPPED)}
+    assert {name: bench.message(name) for name in skipped} == skipped
+    assert prepared == [CSV.body]
+
+
+def test_the_kind_of_inference_has_all_that_it_needs() -> None:
+    answers = json.loads((ROOT / "seed.json").read_text())["answers"]
+    kind = answers.get("inference", "real-time")
+    assert {*checks.CONFIGURATION_OF, *checks.NOT_FOR} >= endpoint.INVOKERS.keys()
+    assert endpoint.invoker(kind, Connection("eu-west-1"), NAME, PARAMETERS)
+    assert {name for names in checks.NOT_FOR.values() for name in names} <= {
+        checks.BAD_INPUT,
+        *ORDER,
+        "quality",
+        checks.COMPARISON,
+    }
+
+
+def test_the_load_keeps_to_its_bounds() -> None:
+    running, most, lock = 0, 0, threading.Lock()
+    together = threading.Barrier(3)
+
+    def meet(payload: str) -> endpoint.Answer:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        together.wait(timeout=5)  # nobody is answered before three are asked at once
+        with lock:
+            running -= 1
+        return endpoint.Answer(200, "", b"", 0.002)
+
+    found = endpoint.load(meet, ["a", "b"], requests=9, concurrency=3, seconds=5, most_failures=5)
+    assert (found.requests, len(found.seconds), most) == (9, 9, 3)
+
+    def send(payload: str) -> endpoint.Answer:
+        time.sleep(0.002)
+        return endpoint.Answer(200, "", b"", 0.002)
+
+    found = endpoint.load(send, ["a"], requests=1000, concurrency=1, seconds=0.02, most_failures=5)
+    assert 1 <= found.requests <= 10
+
+    def broken(payload: str) -> endpoint.Answer:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        endpoint.load(broken, ["a"], requests=9, concurrency=2, seconds=5, most_failures=5)
+
+    def refused(payload: str) -> endpoint.Answer:
+        raise NoAnswerError("no")
+
+    found = endpoint.load(refused, ["a"], requests=99, concurrency=1, seconds=5, most_failures=3)
+    assert found.failures == ["a: no"] * 3
+
+
+def test_the_page_shows_everything_and_runs_nothing() -> None:
+    evil = "</script><script>alert(1)</script><img src=//x onerror=a> \x00\ud800 {0} \" '"
+    report = Report("2026-11-21T00:00:00+00:00", evil, evil, evil)
+    report.checks = [Check(evil, outcome, evil * 50) for outcome in (PASSED, FAILED, ERROR, SKIPPED)]
+    report.checks += [Check(f"check {number}", PASSED, "x" * 1000) for number in range(2000)]
+    names = [f"{number}{evil}" for number in range(100)]
+    report.figures = {
+        "confusion": {"classes": names, "rows": [list(range(100)) for _ in names]},
+        "latency": {"milliseconds": [1.0, 2.0, 2.0, 50.0], "bounds": {"p50": 5.0, "p95": 9.0}},
+        "residuals": {"actual": [float(n) for n in range(5000)], "predicted": [-1.0] * 5000},
+    }
+    report.measurements = {
+        "latency": {"p50_ms": 2.0, "p95_ms": 50.0, "requests": 4, "errors": 0},
+        "quality": {"metric": evil, "value": 0.0, "registered": 0.0, "tolerance": 0, "rows": 9},
+        "comparison": {
+            "stage": "prod",
+            "metric": evil,
+            "value": -2.0,
+            "rows": 9,
+            "different": 1,
+            "model_package": evil,
+        },
+    }
+    shown = render(report)
+    assert len(shown.encode()) < 1_000_000
+    assert shown.count("<svg") == 4
+    # Nothing to run, to load or to leave for; no markup but our own.
+    assert not re.search(r"<script|<img|<link|<a |https?://|url\(|@import", shown)
+    tags = set(re.findall(r"<(\w+)", shown))
+    assert tags <= {
+        *(
+            "html",
+            "head",
+            "meta",
+            "title",
+            "style",
+            "body",
+            "main",
+            "h1",
+            "h2",
+            "p",
+            "b",
+            "div",
+            "dl",
+            "dt",
+            "dd",
+        ),
+        *("table", "thead", "tbody", "tr", "th", "td", "figure", "figcaption"),
+        *("svg", "rect", "text", "line", "circle"),
+    }
+    assert "prefers-color-scheme: dark" in shown
+    assert "default-src &#x27;none" not in shown
+    assert "Content-Security-Policy" in shown
+    failed = shown.index("What did not pass")
+    assert failed < shown.index("All checks") < shown.index("and 1704 more, which are in test-results.json")
+    ET.fromstring(re.sub(r"<(meta[^>]*)>", r"<\1/>", shown.partition("\n")[2]))
+
+
+def test_a_page_of_nothing_is_a_page_too() -> None:
+    shown = render(Report(started=""))
+    assert '<p class="verdict bad">error</p>' in shown
+    assert "<svg" not in shown
+
+
 def test_a_report_without_a_passed_check_is_no_success() -> None:
     assert Report(started="").outcome == ERROR
     assert Report(started="", checks=[Check("a", SKIPPED, "")]).outcome == ERROR
@@ -464,6 +774,7 @@ def test_a_report_without_a_passed_check_is_no_success() -> None:
 
 def results(folder: Path) -> dict[str, Any]:
     assert ET.parse(folder / "results.xml").getroot().tag == "testsuites"
+    assert "</html>" in (folder / "test-report.html").read_text()
     found: dict[str, Any] = json.loads((folder / "results.json").read_text())
     return found
 
@@ -530,6 +841,36 @@ def test_an_interrupted_run_leaves_results(tmp_path: Path, monkeypatch: pytest.M
     assert results(tmp_path)["checks"][0]["message"] == "the run was interrupted"
 
 
+def test_results_stand_there_before_anything_is_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load_main()
+
+    def looked(*_: Any) -> None:
+        assert results(tmp_path)["checks"][0]["message"] == "the run did not come to its end"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_test", looked)
+    assert module.main([], {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}) == 1
+    assert results(tmp_path)["checks"][0]["message"] == "the run was interrupted"
+
+
+def test_plots_that_cannot_be_drawn_cost_only_the_plots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = load_main()
+
+    def passed(_: Subject, report: Report) -> checks.Found:
+        report.checks.append(Check("all", PASSED, "fine"))
+        report.figures["confusion"] = "nonsense"
+        return checks.Found()
+
+    monkeypatch.setattr(module, "run", passed)
+    assert module.main([], {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}) == 1
+    found = results(tmp_path)
+    assert (found["outcome"], found["checks"][1]["name"]) == ("error", "page")
+
+
 def test_no_region_is_an_error_of_the_connection(main: Callable[..., int], tmp_path: Path) -> None:
     assert main([], good_environment(tmp_path)) == 1
     check = results(tmp_path)["checks"][0]
@@ -554,8 +895,9 @@ def test_results_that_cannot_be_written_are_a_failure(
 ) -> None:
     module = load_main()
 
-    def passed(_: Subject, report: Report) -> None:
+    def passed(_: Subject, report: Report) -> checks.Found:
         report.checks.append(Check("all", PASSED, "fine"))
+        return checks.Found()
 
     monkeypatch.setattr(module, "run", passed)
     environment = {**good_environment(tmp_path), "AWS_REGION": "eu-west-1"}

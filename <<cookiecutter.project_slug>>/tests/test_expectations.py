@@ -3,56 +3,70 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
 
-from expectations import Expectations, ExpectationsError, Payload, answer_problem, read_expectations
+from expectations import (
+    Expectations,
+    ExpectationsError,
+    Form,
+    Load,
+    Payload,
+    answer_problem,
+    read_expectations,
+)
+from measures import METRICS, CannotMeasureError, confusion, measure
 
 PREDICTION = json.loads((ROOT / "seed.json").read_text(encoding="utf-8"))["answers"]["prediction"]
-KINDS = sorted(path.name for path in (ROOT / "test" / "payloads").iterdir() if path.is_dir())
+STAGES = [path.name.removesuffix("-config-template.json") for path in ROOT.glob("*-config-template.json")]
 
+LATENCY = {"requests": 2, "concurrency": 1, "seconds": 5, "p50_milliseconds": 50, "p95_milliseconds": 100}
 GOOD: dict[str, Any] = {
-    "classes": ["a", "b"],
+    "schema_version": 1,
     "timeout_seconds": 1,
-    "latency": {"invocations": 2, "p95_milliseconds": 100},
+    "answers": {"classes": ["a", "b"]},
     "payloads": [{"file": "rows.csv", "content_type": "text/csv", "expected": [{"label": "a"}, None]}],
+    "bad_input": [{"name": "text", "content_type": "text/csv", "body": "x"}],
+    "latency": LATENCY,
 }
 
 
 @pytest.fixture
-def payloads(tmp_path: Path) -> Path:
-    for kind in ("classification", "regression"):
-        folder = tmp_path / kind
-        folder.mkdir()
-        (folder / "rows.csv").write_text("1,2\n3,4\n")
-        (folder / "rows.json").write_text('{"instances": [[1, 2]]}')
-        (folder / "empty.csv").write_text("\n")
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "rows.json").write_text('{"instances": [[1, 2]]}')
+    (tmp_path / "empty.csv").write_text("\n")
     return tmp_path
 
 
-def read(folder: Path, change: dict[str, Any], prediction: str = "classification") -> Expectations:
-    (folder / prediction / "expectations.json").write_text(json.dumps({**GOOD, **change}))
-    return read_expectations(folder, prediction)
+def read(
+    folder: Path, change: dict[str, Any], prediction: str = "classification", stage: str = "prod"
+) -> Expectations:
+    answers = {"answers": {}} if prediction == "regression" else {}
+    (folder / "expectations.json").write_text(json.dumps({**GOOD, **answers, **change}))
+    return read_expectations(folder / "expectations.json", prediction, stage, ["staging", "prod"])
 
 
-def test_the_payloads_of_this_project_are_there() -> None:
-    assert PREDICTION in KINDS
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_payloads_of_this_repository_can_be_sent(kind: str) -> None:
-    expectations = read_expectations(ROOT / "test" / "payloads", kind)
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_expectations_of_this_repository_can_be_kept(stage: str) -> None:
+    expectations = read_expectations(ROOT / "test" / "expectations.json", PREDICTION, stage, STAGES)
     assert expectations.broken == {}
     assert {payload.content_type for payload in expectations.payloads} == {"text/csv", "application/json"}
-    listed = {payload.file for payload in expectations.payloads} | {"expectations.json"}
-    assert {path.name for path in (ROOT / "test" / "payloads" / kind).iterdir()} == listed
+    listed = {ROOT / "test" / payload.file for payload in expectations.payloads}
+    assert set((ROOT / "test" / "payloads" / PREDICTION).iterdir()) == listed
+    assert expectations.bad_input
+    assert expectations.quality is not None
+    # A test of an endpoint that others use asks no more of it than one of an endpoint that nobody does.
+    assert expectations.latency.requests == {"prod": 10}.get(stage, 20)
 
 
-def test_a_payload_knows_its_rows_and_what_is_expected(payloads: Path) -> None:
-    (payload,) = read(payloads, {}).payloads
+def test_a_payload_knows_its_rows_and_what_is_expected(folder: Path) -> None:
+    (payload,) = read(folder, {}).payloads
     assert payload == Payload("rows.csv", "text/csv", b"1,2\n3,4\n", 2, [{"label": "a"}, None])
 
 
@@ -62,35 +76,71 @@ def test_a_payload_knows_its_rows_and_what_is_expected(payloads: Path) -> None:
         ({"timeout": 1}, "the file has the unknown key timeout"),
         ({"timeout_seconds": 0}, "timeout_seconds must be a number from 0.1 to 60"),
         ({"timeout_seconds": "1"}, "timeout_seconds must be a number"),
-        ({"latency": {"invocations": 1}}, "latency lacks p95_milliseconds"),
+        ({"schema_version": 2}, "schema_version must be 1, not 2"),
+        ({"latency": {"invocations": 1}}, "latency lacks concurrency"),
+        ({"latency": {**LATENCY, "requests": 5000}}, "latency.requests must be a number from 1 to 1000"),
+        ({"latency": {**LATENCY, "concurrency": 9}}, "latency.concurrency must be a number from 1 to 8"),
+        ({"latency": {**LATENCY, "seconds": 61}}, "latency.seconds must be a number from 0.1 to 60"),
+        ({"answers": {"classes": ["a"]}}, "answers.classes must list the classes"),
         (
-            {"latency": {"invocations": 5000, "p95_milliseconds": 1}},
-            "latency.invocations must be a number from 1 to 1000",
+            {"answers": {"classes": ["a", "b"], "probabilities": 1}},
+            "answers.probabilities must be true or false",
         ),
-        ({"classes": ["a"]}, "classes must list the classes"),
+        ({"answers": {}}, "answers lacks classes"),
+        ({"bad_input": [{"name": "x", "content_type": "text/csv"}]}, "a bad input lacks body"),
+        ({"bad_input": [*GOOD["bad_input"], *GOOD["bad_input"]]}, "two bad inputs have the name 'text'"),
+        ({"bad_input": [{"name": "x", "content_type": "", "body": "x"}]}, "must have text as name"),
+        ({"quality": {"rows": 10}}, "quality lacks tolerance"),
+        ({"quality": {"rows": 10, "tolerance": -1}}, "quality.tolerance must be a number from 0"),
+        ({"quality": {"rows": 10, "tolerance": 1, "labelled": "rows.csv"}}, "quality lacks target"),
+        (
+            {"quality": {"rows": 10, "tolerance": 1, "labelled": "gone.csv", "target": "x"}},
+            "quality.labelled names gone.csv, which is not there",
+        ),
+        (
+            {"quality": {"rows": 10, "tolerance": 1, "registered": "0.9"}},
+            "quality.registered must be a number",
+        ),
+        (
+            {"stages": {"production": {}}},
+            "stages has 'production', which is no stage; there is prod, staging",
+        ),
+        ({"stages": []}, "stages must map the names of stages"),
+        ({"stages": {"prod": {"latenzy": {}}}}, "the file has the unknown key latenzy"),
         ({"payloads": []}, "at least one payload"),
         ({"payloads": ["rows.csv"]}, "a payload must be a mapping"),
         ({"payloads": [{"file": "rows.csv"}]}, "a payload lacks content_type"),
     ],
 )
-def test_a_malformed_file_is_refused(payloads: Path, change: dict[str, Any], message: str) -> None:
+def test_a_malformed_file_is_refused(folder: Path, change: dict[str, Any], message: str) -> None:
     with pytest.raises(ExpectationsError, match=message):
-        read(payloads, change)
+        read(folder, change)
 
 
-def test_a_missing_or_unreadable_file_is_refused(payloads: Path) -> None:
+def test_a_missing_or_unreadable_file_is_refused(folder: Path) -> None:
+    file = folder / "expectations.json"
     with pytest.raises(ExpectationsError, match="cannot be read"):
-        read_expectations(payloads, "regression")
-    (payloads / "regression" / "expectations.json").write_text("{")
+        read_expectations(file, "regression")
+    file.write_text("{")
     with pytest.raises(ExpectationsError, match="must be JSON"):
-        read_expectations(payloads, "regression")
+        read_expectations(file, "regression")
+
+
+def test_a_stage_has_expectations_of_its_own_where_it_says_so(folder: Path) -> None:
+    stages = {"prod": {"latency": {"requests": 1}, "quality": None, "bad_input": []}}
+    told = {"stages": stages, "quality": {"rows": 10, "tolerance": 0.1}}
+    staging, prod = (read(folder, told, stage=stage) for stage in ("staging", "prod"))
+    assert staging.latency == Load(2, 1, 5, 50, 100)
+    assert prod.latency == Load(1, 1, 5, 50, 100)
+    assert staging.quality is not None
+    assert (prod.quality, len(staging.bad_input), prod.bad_input) == (None, 1, [])
 
 
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
         ({"file": "gone.csv", "content_type": "text/csv"}, "names gone.csv, which cannot be read"),
-        ({"file": "../rows.csv", "content_type": "text/csv"}, "must name a file beside it"),
+        ({"file": "../rows.csv", "content_type": "text/csv"}, "must name a file beside it or below, not"),
         ({"file": "rows.csv", "content_type": "text/plain"}, "content_type must be one of"),
         ({"file": "rows.csv", "content_type": "application/json"}, "rows.csv is not application/json"),
         ({"file": "empty.csv", "content_type": "text/csv"}, "has no rows"),
@@ -109,21 +159,22 @@ def test_a_missing_or_unreadable_file_is_refused(payloads: Path) -> None:
     ],
 )
 def test_a_broken_payload_is_named_and_the_others_stay(
-    payloads: Path, payload: dict[str, Any], message: str
+    folder: Path, payload: dict[str, Any], message: str
 ) -> None:
-    expectations = read(payloads, {"payloads": [payload, GOOD["payloads"][0]]})
+    expectations = read(folder, {"payloads": [payload, GOOD["payloads"][0]]})
     assert [good.file for good in expectations.payloads] == ["rows.csv"]
     assert message in expectations.broken[payload["file"]]
 
 
-def test_a_regression_expects_a_value_with_its_tolerance(payloads: Path) -> None:
+def test_a_regression_expects_a_value_with_its_tolerance(folder: Path) -> None:
     payload = {"file": "rows.json", "content_type": "application/json", "expected": [{"value": 1}]}
-    broken = read(payloads, {"payloads": [payload]}, "regression").broken
+    broken = read(folder, {"payloads": [payload]}, "regression").broken
     assert "lacks tolerance" in broken["rows.json"]
 
 
-CLASSES = Expectations("classification", ["a", "b"], 1, 1, 1, [], {})
-NUMBERS = Expectations("regression", [], 1, 1, 1, [], {})
+LOAD = Load(1, 1, 1, 1, 1)
+CLASSES = Expectations("classification", 1, Form(["a", "b"]), [], {}, [], LOAD)
+NUMBERS = Expectations("regression", 1, Form([], minimum=0.5, maximum=9), [], {}, [], LOAD)
 PAYLOAD = Payload("rows.csv", "text/csv", b"1\n", 1, [{"label": "a"}])
 NUMBER_PAYLOAD = Payload("rows.csv", "text/csv", b"1\n", 1, [{"value": 1.0, "tolerance": 0.5}])
 
@@ -160,6 +211,8 @@ def test_answers_of_a_classification(prediction: Any, problem: str | None) -> No
     [
         ({"value": 1.5}, None),
         ({"value": 1}, None),
+        ({"value": 0.4}, "answered 0.4, which is below the minimum of 0.5"),
+        ({"value": 10}, "answered 10, which is above the maximum of 9"),
         ({"value": 1.51}, "expected 1.0 ± 0.5, answered 1.51"),
         ({"value": "1"}, "no finite number"),
         ({"value": True}, "no finite number"),
@@ -196,3 +249,60 @@ def check(expectations: Expectations, payload: Payload, answer: Any, problem: st
 )
 def test_the_form_of_an_answer(content_type: str, body: bytes, problem: str) -> None:
     assert problem in str(answer_problem(CLASSES, PAYLOAD, content_type, body))
+
+
+def test_probabilities_need_not_be_there() -> None:
+    plain = replace(CLASSES, answers=Form(["a", "b"], probabilities=False))
+    check(plain, PAYLOAD, {"predictions": [{"label": "a"}]}, None)
+
+
+def shares(label: str, **probabilities: float) -> dict[str, Any]:
+    return {"label": label, "probabilities": probabilities}
+
+
+TRUTH = ["a", "a", "b", "b"]
+GUESSES = [
+    shares("a", a=0.8, b=0.2),
+    shares("b", a=0.4, b=0.6),
+    shares("b", a=0.4, b=0.6),
+    shares("b", a=0.1, b=0.9),
+]
+WIDTHS = [{"value": 1.0}, {"value": 2.5}, {"value": 2.0}]
+
+
+@pytest.mark.parametrize(
+    ("metric", "value"),
+    [
+        ("accuracy", 3 / 4),
+        ("balanced_accuracy", 3 / 4),
+        ("precision", (1 + 2 / 3) / 2),
+        ("recall", (1 / 2 + 1) / 2),
+        ("f1", (2 / 3 + 4 / 5) / 2),
+        ("auc", (4 - 0.5) / 4),  # of the four pairs, one is a tie
+        ("log_loss", -math.log(0.8 * 0.4 * 0.6 * 0.9) / 4),
+        ("mae", 0.5),
+        ("rmse", math.sqrt((0.25 + 1) / 3)),
+        ("r2", 1 - 1.25 / 2),
+    ],
+)
+def test_metrics(metric: str, value: float) -> None:
+    kind = METRICS[metric].prediction
+    given = (TRUTH, GUESSES, ["b", "a"]) if kind == "classification" else (["1", "2", "3"], WIDTHS, [])
+    assert measure(metric, *given) == pytest.approx(value)
+
+
+def test_what_cannot_be_measured_is_named() -> None:
+    for metric, truth, guesses, message in (
+        ("accuracy", ["a", "x"], GUESSES[:2], "the class 'x', which expectations.json lacks"),
+        ("auc", ["a", "a"], GUESSES[:2], "need some of class 'b'"),
+        ("auc", ["a", "b"], [{"label": "a"}] * 2, "lack probabilities of b"),
+    ):
+        with pytest.raises(CannotMeasureError, match=message):
+            measure(metric, truth, guesses, ["a", "b"])
+    for truth, message in ((["1", "1"], "all have the same value"), (["1", "one"], "could not convert")):
+        with pytest.raises(CannotMeasureError, match=message):
+            measure("r2", truth, WIDTHS[:2], [])
+
+
+def test_the_confusion_matrix_has_the_true_classes_as_rows() -> None:
+    assert confusion(TRUTH, GUESSES, ["a", "b"]) == [[1, 1], [0, 2]]

@@ -58,7 +58,7 @@ def test_takes(declared: dict[str, Parameter], name: str, value: Any) -> None:
         ("SageMakerProjectName", "a" * 33, "at most 32 characters"),
         ("SageMakerProjectName", "", "at least 1 characters"),
         ("SageMakerProjectName", "ends-", "must match"),
-        ("StageName", "production", "one of staging, prod"),
+        ("StageName", "production", "one of dev, staging, preprod, prod"),
         ("ModelPackageName", "some-package", "must match"),
         ("ModelExecutionRoleName", "/leading/slash", "must match"),
         ("EndpointInstanceType", "m5.large", "must match"),

@@ -46,6 +46,24 @@ def test_json_says_errors_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["outcome"] == "wrong-use"
 
 
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [("", "unchanged"), ("commit", "unchanged"), ("drift", "started")]
+)
+def test_drift_trains_even_if_nothing_has_changed(
+    reason: str,
+    outcome: str,
+    training_environment: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipeline, "client", lambda *_: None)
+    monkeypatch.setattr(runs, "already", lambda *_: "arn:old")
+    monkeypatch.setattr(runs, "start", lambda *_: "arn:new")
+    words = ["start", "--if-changed", "--json"]
+    assert pipeline.main(words, {**training_environment, "TRAIN_REASON": reason}) == 0
+    assert json.loads(capsys.readouterr().out)["outcome"] == outcome
+
+
 def test_aws_that_cannot_be_reached_is_one_line(
     training_environment: dict[str, str],
     capsys: pytest.CaptureFixture[str],

@@ -123,5 +123,5 @@ def test_reads_the_endpoint_template() -> None:
     assert parameters["StageName"] == {
         "Type": "String",
         "Description": "The stage that this endpoint serves",
-        "AllowedValues": ["staging", "prod"],
+        "AllowedValues": ["dev", "staging", "preprod", "prod"],
     }

@@ -10,9 +10,11 @@ from conftest import PACKAGE_ARN, ROOT
 
 from deploy.parameters import Parameter, read_parameters
 from deploy.rules import RULES, broken_rules
+from deploy.settings import read_answers
 from deploy.stages import (
     BUILD_OWNED,
-    STAGES,
+    SHADOW_OWNED,
+    WATCH_OWNED,
     StageFile,
     compose,
     read_stage,
@@ -21,7 +23,7 @@ from deploy.stages import (
 )
 
 DECLARED = read_parameters((ROOT / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), "template")[0]
-TYPES = {"ml.m5.large", "ml.m5.xlarge"}
+TYPES = {"EndpointInstanceType": {"ml.m5.large", "ml.m5.xlarge"}}
 OWNED = {
     "SageMakerProjectName": "iris",
     "SageMakerProjectId": "p-1",
@@ -36,7 +38,7 @@ def problems_of(parameters: dict[str, Any], **tags: Any) -> list[str]:
     return [str(problem) for problem in stage_problems(stage, DECLARED, TYPES)]
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", read_answers(ROOT).stages)
 def test_the_stage_files_of_this_repository_are_valid(stage: str) -> None:
     name = f"{stage}-config-template.json"
     read, malformed = read_stage((ROOT / name).read_text(encoding="utf-8"), name)
@@ -89,7 +91,7 @@ def test_every_problem_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", BUILD_OWNED)
+@pytest.mark.parametrize("name", BUILD_OWNED + WATCH_OWNED + SHADOW_OWNED)
 def test_what_the_build_fills_in_must_not_stand_in_a_stage_file(name: str) -> None:
     assert any("filled in by build.py" in problem for problem in problems_of({name: "x"}))
 
@@ -136,16 +138,28 @@ RULE_CASES: list[tuple[list[dict[str, Any]], list[dict[str, Any]]]] = [
         [{**SCALING, "UpdatePolicy": "CANARY", "AutoscalingMinCapacity": 1}],
     ),
     (
+        [{"MonitorSchedule": "daily", "DataCapturePercentage": 1}, {"DataCapturePercentage": 100}],
+        [{"MonitorSchedule": "hourly"}],
+    ),
+    (
         [
             {"SubnetIds": ["subnet-0123abcd"], "SecurityGroupIds": "sg-0123abcd"},
             {"SubnetIds": [], "SecurityGroupIds": ""},
         ],
         [{"SubnetIds": ["subnet-0123abcd"]}, {"SecurityGroupIds": ["sg-0123abcd"]}],
     ),
+    (
+        [{"ShadowOfVersion": 3, "DataCapturePercentage": 1}, {"ShadowOfVersion": 0}],
+        [{"ShadowOfVersion": 3}],
+    ),
 ]
 
 
-@pytest.mark.parametrize("number", range(len(RULES)))
+# The others are about other kinds of inference, which have tests of their own.
+OURS = [number for number, rule in enumerate(RULES) if set(rule.parameters) <= set(DECLARED)]
+
+
+@pytest.mark.parametrize("number", OURS)
 def test_rules_between_parameters(number: int) -> None:
     kept, broken = RULE_CASES[number]
     for values in kept:

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from conftest import ROOT, Scripts
 
-ROOT = Path(__file__).resolve().parent.parent
 SETTINGS: dict[str, Any] = json.loads((ROOT / "training" / "settings.json").read_text(encoding="utf-8"))
 KINDS = ("classification", "regression")
-
-
-class Scripts:
-    """The modules of training/ as the containers import them: as siblings."""
-
-    def __getattr__(self, name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-
-@pytest.fixture
-def scripts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Scripts]:
-    import sys
-
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(ROOT / "training"))
-    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
-    yield Scripts()
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) == str(ROOT / "training" / f"{name}.py"):
-            del sys.modules[name]
 
 
 @pytest.mark.parametrize("prediction", KINDS)

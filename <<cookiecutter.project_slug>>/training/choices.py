@@ -44,7 +44,6 @@ class Choices:
     hyperparameters: dict[str, float | int | str]
     metric: str
     threshold: float
-    inference_instance: str
 
 
 def _strings(value: Any) -> bool:
@@ -137,7 +136,6 @@ def read_choices(root: Path) -> Choices:
         hyperparameters=dict(found["hyperparameters"]),
         metric=found["threshold.@.metric"],
         threshold=float(found["threshold.@.value"]),
-        inference_instance=str(answers.get("instance_type", "")),
     )
 
 

@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from sagemaker.core import image_uris
 from sagemaker.core.config.config_manager import SageMakerConfig
+from sagemaker.core.drift_check_baselines import DriftCheckBaselines
 from sagemaker.core.model_metrics import MetricsSource, ModelMetrics
 from sagemaker.core.processing import Processor
 from sagemaker.core.resources import ModelPackageModelCard
@@ -60,6 +61,8 @@ _MAX_SECONDS = 6 * 60 * 60
 # The image installs the training code, and the code in the model, with pip. This flag of pip, inverted, says:
 # without fetching build tools first, so that jobs and endpoints start where the internet cannot be reached.
 _PIP = {"PIP_NO_BUILD_ISOLATION": "0"}
+# What a person who deploys the model by hand is offered; the pipeline's stage files decide for themselves.
+_INFERENCE_INSTANCES = ("ml.m5.large", "ml.m5.xlarge")
 _TASKS = {"classification": "CLASSIFICATION", "regression": "REGRESSION"}
 # The SDK reports to its makers which functions are used, unless its configuration says no.
 _QUIET = {
@@ -210,7 +213,7 @@ class _Builder:
                 *self.tuned.values(),
                 self.commit,
             ],
-            steps=[preprocess, train, evaluate, self._check(train, evaluate)],
+            steps=[preprocess, train, evaluate, self._check(preprocess, train, evaluate)],
             # No experiment: it would need more rights, is not in every region, and the registry already says
             # which data and code a model comes from.
             pipeline_experiment_config=None,
@@ -249,7 +252,7 @@ class _Builder:
             description="Check the data and split it into training, validation and test rows",
             step_args=self._processor("preprocess.py").run(
                 inputs=[self._code(), _input("data", self.input_data)],
-                outputs=[_output(name) for name in ("train", "validation", "test", "schema")],
+                outputs=[_output(name) for name in ("train", "validation", "test", "schema", "baseline")],
                 arguments=arguments,
             ),
             cache_config=_CACHE,
@@ -343,7 +346,9 @@ class _Builder:
     def _found(self, evaluate: ProcessingStep, path: str) -> JsonGet:
         return JsonGet(step_name=evaluate.name, property_file=self.evaluation, json_path=path)
 
-    def _check(self, train: TrainingStep, evaluate: ProcessingStep) -> ConditionStep:
+    def _check(
+        self, preprocess: ProcessingStep, train: TrainingStep, evaluate: ProcessingStep
+    ) -> ConditionStep:
         refused = FailStep(
             "Reject",
             error_message=Join(" ", ["The model is not registered:", self._found(evaluate, "summary")]),
@@ -352,12 +357,14 @@ class _Builder:
         return ConditionStep(
             "CheckQuality",
             conditions=[ConditionEquals(self._found(evaluate, "accepted"), True)],
-            if_steps=[self._register(train, evaluate)],
+            if_steps=[self._register(preprocess, train, evaluate)],
             else_steps=[refused],
             description="Does the model meet the threshold, and is it no worse than the one in production?",
         )
 
-    def _register(self, train: TrainingStep, evaluate: ProcessingStep) -> ModelStep:
+    def _register(
+        self, preprocess: ProcessingStep, train: TrainingStep, evaluate: ProcessingStep
+    ) -> ModelStep:
         # With the code in the model, and these variables said, the SDK neither adds a step of its own that
         # packs the model again (and runs whatever the condition says), nor leaves the program's name empty.
         model = ModelBuilder(
@@ -365,7 +372,7 @@ class _Builder:
             s3_model_data_url=train.properties.ModelArtifacts.S3ModelArtifacts,
             role_arn=self.project.role_arn,
             sagemaker_session=self.session,
-            instance_type=self.choices.inference_instance or None,
+            instance_type=_INFERENCE_INSTANCES[0],
             env_vars={
                 "SAGEMAKER_PROGRAM": "inference.py",
                 "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
@@ -373,17 +380,26 @@ class _Builder:
             },
         )
         metrics = Join("/", [_written(evaluate, "evaluation"), "model-metrics.json"])
+        # The registry shows the baseline as the model's data quality, and by the package that an endpoint
+        # serves its monitor knows what to compare the requests with.
+        baseline = {
+            f"model_data_{name}": MetricsSource(
+                "application/json", Join("/", [_written(preprocess, "baseline"), f"{name}.json"])
+            )
+            for name in ("statistics", "constraints")
+        }
         registered = model.register(
             model_package_group_name=self.group,
             approval_status=self.approval,
             content_types=["text/csv", "application/json"],
             response_types=["application/json", "text/csv"],
-            inference_instances=sorted(
-                {self.choices.inference_instance, "ml.m5.large", "ml.m5.xlarge"} - {""}
+            inference_instances=list(_INFERENCE_INSTANCES),
+            transform_instances=list(_INFERENCE_INSTANCES),
+            model_metrics=ModelMetrics(
+                model_statistics=MetricsSource("application/json", metrics), **baseline
             ),
-            transform_instances=["ml.m5.large", "ml.m5.xlarge"],
-            model_metrics=ModelMetrics(model_statistics=MetricsSource("application/json", metrics)),
-            customer_metadata_properties=self._metadata(evaluate),
+            drift_check_baselines=DriftCheckBaselines(**baseline),
+            customer_metadata_properties=self._metadata(preprocess, evaluate),
             domain="MACHINE_LEARNING",
             task=_TASKS[self.choices.prediction],
             nearest_model_name="xgboost",
@@ -401,8 +417,11 @@ class _Builder:
             retry_policies=[_again(StepRetryPolicy, list(StepExceptionTypeEnum))],
         )
 
-    def _metadata(self, evaluate: ProcessingStep) -> dict[str, Any]:
-        """Return what the registry shows next to a model: where it comes from, and how good it was."""
+    def _metadata(self, preprocess: ProcessingStep, evaluate: ProcessingStep) -> dict[str, Any]:
+        """Return what the registry shows next to a model: where it comes from, and how good it was.
+
+        Also where the rows are that it was measured on: test/test.py asks the deployed model for them again.
+        """
         return {
             "commit": self.commit,
             "data": self.input_data,
@@ -414,6 +433,7 @@ class _Builder:
             "threshold": self.threshold.to_string(),
             "production_model": self.production,
             "evaluation": Join("/", [_written(evaluate, "evaluation"), "evaluation.json"]),
+            "test_data": Join("/", [_written(preprocess, "test"), "test.csv"]),
         }
 
 

@@ -21,7 +21,7 @@ from deploy.errors import UsageError
 from training.choices import Choices
 from training.project import Project
 
-ENTRY_POINTS = ("preprocess.py", "train.py", "evaluate.py", "inference.py")
+ENTRY_POINTS = ("preprocess.py", "train.py", "evaluate.py", "inference.py", "monitor.py")
 SOURCEDIR = "sourcedir.tar.gz"
 _SAMPLE_ROWS = 5
 _BLOCK = 1024 * 1024

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import ACT_FAILED, AwsError, DeployError, UsageError, one_line
-from training.project import Project, read_project
+from training.project import DRIFT, Project, read_project
 
 EPILOG = """\
 Reads from the environment: SAGEMAKER_PROJECT_NAME, SAGEMAKER_PROJECT_ID, ARTIFACT_BUCKET, ARTIFACT_KEY_ARN,
-SAGEMAKER_PIPELINE_ROLE_ARN, SOURCE_MODEL_PACKAGE_GROUP_NAME, AWS_REGION and, for the record, COMMIT_ID.
+SAGEMAKER_PIPELINE_ROLE_ARN, SOURCE_MODEL_PACKAGE_GROUP_NAME, AWS_REGION and, for the record, COMMIT_ID
+and TRAIN_REASON (commit, or drift, which trains even if nothing has changed).
 --definition and upsert need the SageMaker SDK (requirements-training.txt), the others boto3 alone. What the
 SDK reports about its use to AWS is off; SAGEMAKER_SDK_TELEMETRY=on turns it on.
 
@@ -65,7 +66,9 @@ def _start(project: Project, options: argparse.Namespace) -> Result:
     from training import runs
 
     sagemaker = client("sagemaker", project)
-    arn = runs.already(sagemaker, project) if options.if_changed else None
+    # Requests that drift ask for a training whether or not anything has changed since the last one.
+    if_changed = options.if_changed and project.reason != DRIFT
+    arn = runs.already(sagemaker, project) if if_changed else None
     started = arn is None
     arn = arn or runs.start(sagemaker, project, _parameters(options.parameter))
     _say(f"{'Started' if started else 'Nothing has changed since'} {arn}")

@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace
 from pathlib import Path
 
+import drift
 import failures
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ _NOT_IN_NAMES = frozenset("[]<")
 
 
 def main(words: list[str]) -> None:
-    """Read `--input`, write train/, validation/, test/ and schema/ below `--output`."""
+    """Read `--input`, write train/, validation/, test/, schema/ and baseline/ below `--output`."""
     arguments = _arguments(words)
     frame = _read(arguments)
     schema = _checked(frame, arguments)
@@ -41,6 +42,7 @@ def main(words: list[str]) -> None:
         _write(parts[part], output / part / f"{part}.csv")
     schema = _described(schema, parts)
     schema.save(output / "schema")
+    _write_baseline(schema, parts["train"], output / "baseline")
     counts = ", ".join(f"{count} {part}" for part, count in schema.rows.items())
     print(f"{len(frame)} rows: {counts}; {len(schema.features)} features; target {schema.target!r}")
 
@@ -189,6 +191,22 @@ def _statistics(column: pd.Series, kind: str) -> dict[str, float]:
             "standard_deviation": float(column.std(ddof=0)),
         }
     return found
+
+
+def _write_baseline(schema: Schema, train: pd.DataFrame, folder: Path) -> None:
+    """Write what the training rows look like, for whoever watches what the endpoint is sent."""
+    positions = np.unique(np.linspace(0, len(train) - 1, min(len(train), drift.SAMPLE_ROWS)).astype(int))
+    sample = train.iloc[positions]
+    columns = []
+    for feature in schema.features:
+        values = sample[feature.name].dropna().tolist()
+        columns.append(
+            drift.Column(
+                feature.name, values, len(sample) - len(values), categorical=feature.type == CATEGORY
+            )
+        )
+    drift.save(folder, drift.STATISTICS, drift.statistics(columns, len(sample)))
+    drift.save(folder, drift.CONSTRAINTS, drift.constraints(columns))
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:

@@ -9,6 +9,7 @@ from deploy.errors import UsageError
 from deploy.settings import Variable, read_variables
 
 _NAME = r"[a-zA-Z0-9](-*[a-zA-Z0-9])*"
+COMMIT, DRIFT = "commit", "drift"
 _PARTITION = r"arn:aws[a-z-]*"
 
 _VARIABLES: tuple[Variable, ...] = (
@@ -30,6 +31,7 @@ _VARIABLES: tuple[Variable, ...] = (
     ("SOURCE_MODEL_PACKAGE_GROUP_NAME", rf"(?=.{{1,63}}$){_NAME}", None, "a model package group"),
     ("AWS_REGION", r"[a-z]{2,}(-[a-z0-9]+)+", None, "an AWS region"),
     ("COMMIT_ID", r"[A-Za-z0-9._-]{1,64}", "unknown", "the id of a commit"),
+    ("TRAIN_REASON", rf"{COMMIT}|{DRIFT}", COMMIT, f"{COMMIT} or {DRIFT}"),
 )
 
 
@@ -46,6 +48,8 @@ class Project:
     group: str
     region: str
     commit: str = "unknown"
+    reason: str = COMMIT
+    """Why it trains: a commit, or that requests to an endpoint drift away from the training data."""
 
     @property
     def pipeline(self) -> str:
@@ -83,4 +87,5 @@ def read_project(environment: Mapping[str, str]) -> Project:
         group=values["SOURCE_MODEL_PACKAGE_GROUP_NAME"],
         region=values["AWS_REGION"],
         commit=values["COMMIT_ID"],
+        reason=values["TRAIN_REASON"],
     )

@@ -127,7 +127,7 @@ def start(client: Any, project: Project, given: Mapping[str, str] | None = None)
     answer = client.start_pipeline_execution(
         PipelineName=project.pipeline,
         PipelineExecutionDisplayName=_display_name(project.commit),
-        PipelineExecutionDescription=f"Commit {project.commit}, {_mark(definition)}",
+        PipelineExecutionDescription=f"Commit {project.commit}, by {project.reason}, {_mark(definition)}",
         PipelineParameters=[{"Name": name, "Value": value} for name, value in sorted(values.items())],
     )
     return str(answer["PipelineExecutionArn"])

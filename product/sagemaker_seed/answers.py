@@ -68,19 +68,32 @@ def _matches(pattern: str) -> Rule:
     return lambda text: re.fullmatch(pattern, text) is not None
 
 
+# How endpoints get into the accounts of their stages.
+TARGETS = ("cloudformation", "stackset-self-managed", "stackset-service-managed", "same-account")
+# The stages of a deployment, in their order, by the answer ``stages``.
+LAYOUTS = {"two": ("staging", "prod"), "three": ("dev", "preprod", "prod")}
 # Where a seed repository may be published.
 PLACES = ("embedded", "aws", "nowhere")
 
 
 @dataclass(frozen=True)
 class Question:
-    """One question of ``cookiecutter.json``: its rule, in words and as a test, and an answer that passes."""
+    """One question of ``cookiecutter.json``: its rule, in words and as a test, and an answer that passes.
+
+    ``derived``: nobody is asked, the template works the answer out; it can be given under a name with two underscores.
+    """
 
     name: str
     rule: str
     holds: Rule
     example: str
     choices: tuple[str, ...] = ()
+    derived: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name in ``cookiecutter.json`` and on cookiecutter's command line."""
+        return f"__{self.name}" if self.derived else self.name
 
 
 def _choice(name: str, *choices: str) -> Question:
@@ -111,6 +124,7 @@ QUESTIONS: tuple[Question, ...] = (
         "must be one line of printable characters, and not empty",
         _one_line,
         "Names the species of an iris from four measurements",
+        derived=True,
     ),
     _choice("prediction", "classification", "regression"),
     Question(
@@ -119,12 +133,9 @@ QUESTIONS: tuple[Question, ...] = (
         lambda text: text in REGIONS,
         "eu-west-1",
     ),
-    Question(
-        "instance_type",
-        "must be a SageMaker instance type",
-        _matches(r"ml\.[a-z][a-z0-9-]*\.([0-9]*x?large|medium|metal(-[0-9]+xl)?)"),
-        "ml.m5.large",
-    ),
+    _choice("inference", "real-time", "serverless", "asynchronous", "batch"),
+    _choice("deploy_target", *TARGETS),
+    _choice("stages", *LAYOUTS),
     _choice("publish_to", *PLACES),
     Question(
         "seed_bucket",
@@ -133,14 +144,51 @@ QUESTIONS: tuple[Question, ...] = (
         "sagemaker-seed-111111111111-eu-west-1",
     ),
 )
-NAMES = tuple(question.name for question in QUESTIONS)
+NAMES = tuple(question.key for question in QUESTIONS if not question.derived)
+_DERIVED = {question.key: question.name for question in QUESTIONS if question.derived}
 _BY_NAME = {question.name: question for question in QUESTIONS}
+
+# The folder of the template that an answer lays over the seed repository: its files take the place of those of the same
+# name. An answer that is not here needs none: the repository itself is made for it. No such folder is ever kept.
+OVERLAYS: dict[str, dict[str, str]] = {
+    "inference": {
+        "serverless": "inference/serverless",
+        "asynchronous": "inference/asynchronous",
+        "batch": "inference/batch",
+    },
+}
 
 # Which paths of the seed repository an answer keeps; the paths of the other answers are pruned.
 KEPT: dict[str, dict[str, tuple[str, ...]]] = {
     "prediction": {
         "classification": ("test/payloads/classification",),
         "regression": ("test/payloads/regression",),
+    },
+    "deploy_target": {
+        **dict.fromkeys(TARGETS, ()),
+        "stackset-service-managed": ("deploy/stackset.py",),
+    },
+    "inference": {
+        # Only an endpoint in real time has shadows. The cases of the other tests are parameters of one; the other kinds
+        # bring tests/test_kind.py.
+        "real-time": (
+            "test/shadow.py",
+            "tests/test_parameters.py",
+            "tests/test_shadow.py",
+            "tests/test_stages.py",
+        ),
+        **dict.fromkeys(OVERLAYS["inference"], ()),
+    },
+    "stages": {"two": ("staging-config-template.json",), "three": ()},
+}
+
+# Files that an answer makes of others of the repository: a stage begins like the one that it is most like.
+MADE_OF: dict[str, dict[str, dict[str, str]]] = {
+    "stages": {
+        "three": {
+            "dev-config-template.json": "staging-config-template.json",
+            "preprod-config-template.json": "prod-config-template.json",
+        },
     },
 }
 
@@ -154,6 +202,7 @@ def problem(name: str, rule: str, value: object, example: str) -> str:
 
 def problems_of(name: str, value: object) -> list[str]:
     """The problems of one answer by itself; an unknown name has none here (see ``unknown``)."""
+    name = _DERIVED.get(name, name)
     return _problems_of(_BY_NAME[name], value) if name in _BY_NAME else []
 
 
@@ -172,9 +221,11 @@ def _problems_of(question: Question, value: object) -> list[str]:
 def validate(answers: Mapping[str, Any]) -> list[str]:
     """Every problem of the answers, a line each: the question, the rule, the value and an example.
 
-    ``answers`` maps the names in ``NAMES`` to their values; names that start with ``_`` are cookiecutter's own.
+    ``answers`` maps the names of the questions to their values; names that start with ``_`` are cookiecutter's own, and
+    among them a derived answer may be.
     """
-    found = unknown(key for key in answers if not key.startswith("_"))
+    answers = {**answers, **{name: answers[key] for key, name in _DERIVED.items() if key in answers}}
+    found = unknown(key for key in answers if not key.startswith("_") and key not in _BY_NAME)
     for question in QUESTIONS:
         if question.name in answers:
             found += _problems_of(question, answers[question.name])
@@ -188,10 +239,11 @@ def validate(answers: Mapping[str, Any]) -> list[str]:
 
 def unknown(names: Iterable[str]) -> list[str]:
     """A line for each name that is no question of this template."""
+    known = f"{', '.join(NAMES)}; unasked: {', '.join(_DERIVED)}"
     return [
-        f"{name}: is no question of this template. The questions are: {', '.join(NAMES)}"
+        f"{name}: is no question of this template. The questions are: {known}"
         for name in names
-        if name not in NAMES
+        if name not in NAMES and name not in _DERIVED
     ]
 
 
@@ -219,13 +271,26 @@ def typed(argv: Sequence[str]) -> dict[str, str]:
     return dict(word.split("=", 1) for word in free[1:] if re.match(r"\w+=", word))
 
 
+def overlaid(answers: Mapping[str, Any]) -> list[str]:
+    """The folders, relative to the seed repository, whose contents take their place in it; then all overlays go."""
+    return [folders[answers[name]] for name, folders in OVERLAYS.items() if answers[name] in folders]
+
+
 def pruned(answers: Mapping[str, Any]) -> list[str]:
     """The paths, relative to the seed repository, that the answers do not keep."""
     drop: list[str] = []
     for name, kept_by in KEPT.items():
         keep = set(kept_by[answers[name]])
         drop += sorted({path for paths in kept_by.values() for path in paths} - keep)
-    return drop
+    return [*sorted({folder.split("/")[0] for folders in OVERLAYS.values() for folder in folders.values()}), *drop]
+
+
+def made(answers: Mapping[str, Any]) -> dict[str, str]:
+    """The paths that the answers make, each with the path of what it is a copy of; before anything is pruned."""
+    found: dict[str, str] = {}
+    for name, made_by in MADE_OF.items():
+        found |= made_by.get(answers[name], {})
+    return found
 
 
 @dataclass(frozen=True)
@@ -240,6 +305,11 @@ class Seed:
     def slug(self) -> str:
         """The short name, which is also the name of its folder in the seed bucket."""
         return self.answers["project_slug"]
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of its deployments, in their order."""
+        return LAYOUTS[self.answers["stages"]]
 
 
 def read_seed(folder: Path) -> Seed:

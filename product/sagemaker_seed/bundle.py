@@ -1,6 +1,6 @@
 """Packs a seed repository into a deterministic zip: same content, same bytes, on any machine and umask.
 
-Standard library only. It reads one folder and writes one file; uploading is ``publish``'s.
+Standard library only. It reads one folder and writes one file, and reads such a file; uploading is ``publish``'s.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEFT_OUT = (
     *CACHES,
     # version control, and what a build or a test run leaves behind
     *(".git", ".hg", ".svn", "dist", ".venv", "node_modules", "*.py[cod]", "*.egg-info", ".coverage", "htmlcov"),
-    *("template-export.yml", "*-config-export.json", "test-results*.json", "test-results*.xml"),
+    *("template-export.yml", "*-config-export.json", "test-results*.json", "test-results*.xml", "test-report.html"),
     # editors and desktops
     *(".idea", ".vscode", "*.swp", "*.swo", "*~", ".#*", "#*#", ".DS_Store", "Thumbs.db", "desktop.ini"),
     # credentials that tools keep in a working folder
@@ -156,6 +156,69 @@ def pack(folder: Path) -> Bundle:
             f"{MAX_BYTES // 1024**2} MB; keep data in S3"
         )
     return Bundle(content, hashlib.sha256(content).hexdigest(), tuple(paths))
+
+
+def read(path: Path) -> Bundle:
+    """The bundle in a zip, whoever made it; it may break limits, see :func:`problems_of`.
+
+    Raises:
+        BadInput: it is no zip, is damaged, or has entries that are no files of one repository; each is named.
+    """
+    try:
+        content = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            problems = [f"{path}: {line}" for line in _astray(_entries(archive))]
+            names = tuple(sorted(entry.filename for entry in _entries(archive)))
+            if not problems and (damaged := archive.testzip()) is not None:
+                problems.append(f"{path}: {damaged}: is damaged; make the zip again")
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise BadInput(f"{path}: is no zip that can be read: {error}; make it with sagemaker-seed bundle") from None
+    if problems or not names:
+        raise BadInput(*problems or [f"{path}: holds no file"])
+    return Bundle(content, hashlib.sha256(content).hexdigest(), names)
+
+
+def _entries(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    return [entry for entry in archive.infolist() if not entry.is_dir()]
+
+
+def _astray(entries: list[zipfile.ZipInfo]) -> Iterator[str]:
+    """What a zip holds that is no file below its root, or cannot be looked at without filling the disk."""
+    names = [entry.filename for entry in entries]
+    for entry in entries:
+        parts = entry.filename.replace("\\", "/").split("/")
+        if ".." in parts or "" in parts or ":" in parts[0]:
+            yield f"{entry.filename}: lies outside the repository; make the zip with sagemaker-seed bundle"
+        elif stat.S_ISLNK(entry.external_attr >> 16):
+            yield f"{entry.filename}: is a link; put a copy in its place"
+        elif entry.flag_bits & 0x1:
+            yield f"{entry.filename}: is encrypted, which CodeCommit cannot read"
+    yield from (f"{name}: is there more than once" for name in sorted({n for n in names if names.count(n) > 1}))
+    if (size := sum(entry.file_size for entry in entries)) > MAX_FILES * MAX_FILE_BYTES:
+        yield f"unpacked it is {size / 1024**2:.0f} MB, more than CodeCommit could ever take"
+
+
+def unpack(bundle: Bundle, folder: Path) -> None:
+    """Writes the files of a bundle that was packed or read here into a folder."""
+    with zipfile.ZipFile(io.BytesIO(bundle.content)) as archive:
+        archive.extractall(folder, bundle.files)
+
+
+def problems_of(bundle: Bundle) -> list[str]:
+    """Every limit that a bundle breaks, and what it holds that packing leaves out, a line each."""
+    with zipfile.ZipFile(io.BytesIO(bundle.content)) as archive:
+        found = _limits({entry.filename: entry.file_size for entry in _entries(archive)})
+    if bundle.size > MAX_BYTES:
+        found.append(
+            f"the archive is {bundle.size / 1024**2:.1f} MB; CodeCommit takes at most {MAX_BYTES // 1024**2} MB"
+        )
+    return found + [
+        f"{name}: is no part of a seed repository; sagemaker-seed bundle leaves it out"
+        for name in bundle.files
+        if any(_left_out(part) for part in name.split("/"))
+    ]
 
 
 def write(bundle: Bundle, path: Path) -> Path:

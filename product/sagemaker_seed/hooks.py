@@ -45,8 +45,12 @@ def finish(context: Mapping[str, Any], project: Path) -> int:
     try:
         # Cookiecutter copies every file of the template folder, the caches of whoever ran tools there too.
         caches = [path for name in bundle.CACHES for path in project.rglob(name)]
+        for folder in rules.overlaid(context):
+            shutil.copytree(project / folder, project, dirs_exist_ok=True)
+        for place, source in rules.made(context).items():
+            shutil.copyfile(project / source, project / place)
         for path in [*map(project.joinpath, rules.pruned(context)), *caches]:
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         seed = rules.read_seed(project)
         packed = bundle.pack(project)
         name = f"dist/{bundle.file_name(seed.slug, packed)}"

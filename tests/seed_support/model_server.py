@@ -17,9 +17,18 @@ Reply = tuple[int, str, bytes]
 
 def rows_of(content_type: str, body: bytes) -> list[list[float]]:
     """The feature rows of a request."""
+    if content_type not in ("application/json", "text/csv"):
+        raise ValueError(content_type)
     if content_type == "application/json":
         return [[float(value) for value in row] for row in json.loads(body)["instances"]]
     return [[float(value) for value in line.split(",")] for line in body.decode().splitlines() if line]
+
+
+def error(status: int) -> Reply:
+    """What SageMaker answers when the container answered with an error."""
+    whose = "client" if status < 500 else "server"
+    body = {"Message": f"Received {whose} error ({status}) from primary", "OriginalStatusCode": status}
+    return 424, "application/json", json.dumps(body).encode()
 
 
 def classify(row: list[float]) -> dict[str, Any]:
@@ -36,6 +45,7 @@ def estimate(row: list[float]) -> dict[str, Any]:
     return {"value": 0.42 * row[2] - 0.36}
 
 
+COLUMNS = {"classification": 4, "regression": 3}
 MODELS: dict[str, Callable[[list[float]], dict[str, Any]]] = {"classification": classify, "regression": estimate}
 
 
@@ -47,18 +57,28 @@ class Model:
     """
 
     def __init__(self, prediction: str) -> None:
-        self.predict = MODELS[prediction]
+        self.predict, self.columns = MODELS[prediction], COLUMNS[prediction]
         self.requests = 0
+        self.lock, self.mine = threading.Lock(), threading.local()
         self.endpoints: set[str] = set()
         self.stopped = threading.Event()
         self.described: dict[str, Any] = {}
         self.misbehave: Callable[[Model, Reply], Reply] = lambda _, reply: reply
 
     def answer(self, content_type: str, body: bytes) -> Reply:
-        """Answers a request, rightly or as `misbehave` says."""
-        self.requests += 1
-        predictions = [self.predict(row) for row in rows_of(content_type, body)]
-        return self.misbehave(self, (200, "application/json", json.dumps({"predictions": predictions}).encode()))
+        """Answers a request, rightly or as `misbehave` says; refuses what it cannot read."""
+        with self.lock:
+            self.requests += 1
+            self.mine.number = self.requests
+        try:
+            rows = rows_of(content_type, body)
+            if any(len(row) != self.columns for row in rows):
+                raise ValueError(rows)
+            predictions = [self.predict(row) for row in rows]
+            right = (200, "application/json", json.dumps({"predictions": predictions}).encode())
+        except (ValueError, LookupError):
+            right = error(400)
+        return self.misbehave(self, right)
 
 
 def slow(seconds: float) -> Callable[[Model, Reply], Reply]:
@@ -79,25 +99,34 @@ def never(model: Model, reply: Reply) -> Reply:
 
 def wrong(_: Model, reply: Reply) -> Reply:
     """Gives every row the first row's answer."""
+    if reply[0] != 200:
+        return reply
     predictions = json.loads(reply[2])["predictions"]
     return reply[0], reply[1], json.dumps({"predictions": [predictions[0]] * len(predictions)}).encode()
 
 
+def careless(_: Model, reply: Reply) -> Reply:
+    """Answers with a server error what is the client's mistake."""
+    return reply if reply[0] == 200 else error(500)
+
+
+def obliging(model: Model, reply: Reply) -> Reply:
+    """Answers anything as if it were good."""
+    return (200, "application/json", b'{"predictions": []}') if reply[0] != 200 else reply
+
+
 def csv(_: Model, reply: Reply) -> Reply:
     """Answers in another content type."""
-    return reply[0], "text/csv", b"0\n"
+    return (200, "text/csv", b"0\n") if reply[0] == 200 else reply
 
 
 def failing(every: int) -> Callable[[Model, Reply], Reply]:
     """Answers every so many requests with a server error, as SageMaker reports that of a container."""
 
-    def error(model: Model, reply: Reply) -> Reply:
-        if model.requests % every:
-            return reply
-        body = {"Message": "Received server error (500) from primary", "OriginalStatusCode": 500}
-        return 424, "application/json", json.dumps(body).encode()
+    def broken(model: Model, reply: Reply) -> Reply:
+        return reply if model.mine.number % every else error(500)
 
-    return error
+    return broken
 
 
 @contextmanager
@@ -116,6 +145,7 @@ def answering(prediction: str) -> Iterator[tuple[Model, str]]:
                 status, content_type, answer = 200, "application/x-amz-json-1.1", json.dumps(model.described).encode()
             else:
                 model.endpoints.add(self.path)
+                model.mine.path = self.path
                 status, content_type, answer = model.answer(self.headers["Content-Type"], body)
             if model.stopped.is_set():
                 return

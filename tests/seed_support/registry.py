@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import itertools
 import json
+import math
 import tarfile
 import time
 from typing import Any
 
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
-from seed_support.baking import GROUP, PROJECT, PROJECT_ID
+from seed_support.baking import GROUP, PROJECT, PROJECT_ID, TEMPLATE
+from seed_support.model_server import MODELS
 
 # A model that can be served: what the tests ask of an endpoint's model is answered in model_server.py.
 INFERENCE = """
@@ -72,8 +75,11 @@ class Registry:
                 raise
             return None
 
-    def register(self, status: str = "Approved", group: str = GROUP) -> str:
-        """Registers a model package in a group that exists; returns its ARN."""
+    def register(self, status: str = "Approved", group: str = GROUP, measured: str = "") -> str:
+        """Registers a model package in a group that exists; returns its ARN.
+
+        With a kind of prediction as `measured`, as the seed's training pipeline does, with test data and metrics.
+        """
         container = {
             "Image": "sagemaker-xgboost:3.2-0",
             "ModelDataUrl": f"s3://{self.bucket}/model.tar.gz",
@@ -87,8 +93,42 @@ class Registry:
                 "SupportedContentTypes": ["text/csv"],
                 "SupportedResponseMIMETypes": ["application/json"],
             },
+            **(self._measured(measured) if measured else {}),
         )
         return str(answer["ModelPackageArn"])
+
+    def _measured(self, prediction: str) -> dict[str, Any]:
+        """Puts every fifth row of the seed's data into the bucket, and how good the model of the tests is on them."""
+        with (TEMPLATE / "data/iris.csv").open(newline="") as stream:
+            rows = list(csv.DictReader(stream))[::5]
+        target = {"classification": "species", "regression": "petal_width"}[prediction]
+        names = [name for name in rows[0] if prediction == "classification" or name != "species"]
+        features = [[float(row[name]) for name in names if name != target] for row in rows]
+        answers = [MODELS[prediction](row) for row in features]
+        if prediction == "classification":
+            hits = sum(answer["label"] == row[target] for answer, row in zip(answers, rows, strict=True))
+            metric, value = "accuracy", hits / len(rows)
+            metrics = {"multiclass_classification_metrics": {"accuracy": {"value": value, "standard_deviation": "NaN"}}}
+        else:
+            squares = [(one["value"] - float(row[target])) ** 2 for one, row in zip(answers, rows, strict=True)]
+            metric, value = "rmse", math.sqrt(sum(squares) / len(rows))
+            metrics = {"regression_metrics": {"rmse": {"value": value, "standard_deviation": "NaN"}}}
+        text = io.StringIO()
+        writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        s3 = self.client("s3")
+        s3.put_object(Bucket=self.bucket, Key="test/test.csv", Body=text.getvalue().encode())
+        s3.put_object(Bucket=self.bucket, Key="model-metrics.json", Body=json.dumps(metrics).encode())
+        statistics = {"ContentType": "application/json", "S3Uri": f"s3://{self.bucket}/model-metrics.json"}
+        return {
+            "ModelMetrics": {"ModelQuality": {"Statistics": statistics}},
+            "CustomerMetadataProperties": {
+                "metric": metric,
+                "target": target,
+                "test_data": f"s3://{self.bucket}/test/test.csv",
+            },
+        }
 
     def register_many(self, count: int) -> None:
         """Registers packages, the newest one approved as one in three of the others is."""

@@ -1,0 +1,59 @@
+"""The stage files of an asynchronous endpoint: those of this repository, and what is refused in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT
+
+import build
+from deploy.parameters import read_parameters
+from deploy.stages import StageFile, read_stage, stage_problems
+
+DECLARED = read_parameters((ROOT / build.TEMPLATE).read_text(encoding="utf-8"), build.TEMPLATE)[0]
+FILES = sorted(ROOT.glob("*-config-template.json"))
+NEEDED: dict[str, Any] = {"EndpointInstanceType": "ml.m5.large"}
+
+
+def problems_of(parameters: dict[str, Any]) -> list[str]:
+    stage = StageFile("prod.json", {**NEEDED, **parameters})
+    return [str(problem) for problem in stage_problems(stage, DECLARED, build.instance_types())]
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.name for file in FILES])
+def test_the_stage_files_of_this_repository_are_valid(file: Path) -> None:
+    read, malformed = read_stage(file.read_text(encoding="utf-8"), file.name)
+    assert malformed == []
+    assert stage_problems(read, DECLARED, build.instance_types()) == []
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"AutoscalingMaxCapacity": 4, "AutoscalingMinCapacity": 0},
+        {"OutputS3Uri": "s3://some-bucket/answers", "AsyncMaxConcurrentPerInstance": 1000},
+        {"SuccessTopicArn": "arn:aws:sns:eu-west-1:111111111111:sagemaker-answers"},
+    ],
+)
+def test_takes(parameters: dict[str, Any]) -> None:
+    assert problems_of(parameters) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        (
+            {"AutoscalingMaxCapacity": 1, "AutoscalingMinCapacity": 1, "EndpointInstanceCount": 2},
+            "must lie between",
+        ),
+        ({"OutputS3Uri": "s3://some-bucket/answers/"}, "must match"),
+        ({"ErrorTopicArn": "sagemaker-failures"}, "must match"),
+        ({"EndpointInstanceType": "ml.m5.xlrage"}, "is not an instance type for endpoints"),
+        ({"UpdatePolicy": "CANARY"}, "is not a parameter of the endpoint template"),
+    ],
+)
+def test_refuses(parameters: dict[str, Any], rule: str) -> None:
+    (problem,) = problems_of(parameters)
+    assert rule in problem

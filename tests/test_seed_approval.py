@@ -1,0 +1,407 @@
+"""The summary before an approval: what it says of models, configuration and cost; and calls that AWS throttles."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
+from seed_support.baking import GROUP, PROJECT, PROJECT_ID, REGION, TEMPLATE, bake, build_environment, run, run_build
+from seed_support.registry import Registry
+
+ARN = f"arn:aws:sagemaker:{REGION}:111111111111:model-package/{GROUP}"
+PRICES = json.loads((TEMPLATE / "approval" / "prices.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[tuple[ModuleType, ModuleType]]:
+    """approval/summary.py and approval/presenting.py; what they import of the seed is forgotten again."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(TEMPLATE / "approval"), str(TEMPLATE), *sys.path])
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield importlib.import_module("summary"), importlib.import_module("presenting")
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in {"deploy", "presenting", "summary"}:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def summary(modules: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return modules[0]
+
+
+@pytest.fixture
+def page(modules: tuple[ModuleType, ModuleType]) -> ModuleType:
+    return modules[1]
+
+
+def found(**changed: Any) -> dict[str, Any]:
+    """A summary of a second version, in which some parts are changed."""
+    model = {"group": GROUP, "metric": "f1", "metrics": {}, "approval": "Approved", "trained_from": "c0"}
+    return {
+        "made": "2026-11-21T10:00:00+00:00",
+        "project": GROUP,
+        "stage": "staging",
+        "following": "prod",
+        "execution": "e-1",
+        "model": {**model, "package": f"{ARN}/2", "version": 2},
+        "deployed": {**model, "package": f"{ARN}/1", "version": 1},
+        "metrics": [
+            {"name": "accuracy", "new": 0.9, "deployed": 0.95, "better": False},
+            {"name": "f1", "new": 0.97, "deployed": 0.95, "better": True},
+        ],
+        "changes": {"stack": "s", "stack_status": "CREATE_COMPLETE", "parameters": [], "template": [], "resources": []},
+        "tests": {
+            "outcome": "passed",
+            "counts": {"passed": 1},
+            "checks": [{"name": "latency", "outcome": "passed", "message": "p95 5 ms"}],
+            "measurements": {},
+        },
+        "commit": {"id": "0123456789", "author": "Zoë", "date": "", "message": "Mend #{it.all} <b>"},
+        "cost": {
+            "planned": {"instance_type": "ml.m5.large", "least": 83.95, "most": 167.9},
+            "deployed": {"problem": "unheard of"},
+            "stage_region": REGION,
+            **PRICES,
+        },
+        **changed,
+    }
+
+
+def test_the_gist_says_it_in_one_line(page: ModuleType) -> None:
+    assert page.gist(found()) == (
+        f"{GROUP} version 2 to prod? It serves version 1 now. "
+        "prod: f1 0.95 -> 0.97, better, accuracy 0.95 -> 0.9, worse. "
+        "Tests in staging: passed, 1 of 1 checks. Configuration and template do not change. "
+        "Cost a month: 83.95 to 167.90 USD (now not known: unheard of), "
+        f"by the us-east-1 price list of {PRICES['date']}. "
+        "Commit 01234567 by Zo?: Mend # {it.all} <b>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"deployed": {"nothing": True}}, "Nothing is in prod yet."),
+        ({"deployed": {"problem": "cannot be read: AccessDenied"}}, "serves now cannot be read: AccessDenied."),
+        ({"deployed": {"package": f"{ARN.upper()}/2", "version": 2}}, "It serves that version already."),
+        ({"model": {"problem": "cannot be read: gone"}, "metrics": []}, "The model for prod cannot be read: gone."),
+        ({"tests": {"problem": "test-results.json cannot be read"}}, "Tests in staging: test-results.json cannot"),
+        ({"changes": {"problem": "cannot be read: AccessDenied"}}, "What changes cannot be read: AccessDenied."),
+        ({"commit": {"problem": "the run was not told"}}, "Commit: the run was not told."),
+    ],
+)
+def test_what_is_not_known_is_said(page: ModuleType, changed: dict[str, Any], said: str) -> None:
+    assert said in page.gist(found(**changed))
+    assert "<main>" in page.html(found(**changed))
+
+
+def test_what_was_measured_is_said(page: ModuleType) -> None:
+    latency = {"p50_ms": 3.1, "p95_ms": 7.5, "requests": 40, "errors": 0}
+    quality = {"metric": "f1", "value": 0.93333, "registered": 0.95, "tolerance": 0.05, "rows": 30}
+    tests = found()["tests"] | {"measurements": {"latency": latency, "quality": quality}}
+    said = page.gist(found(tests=tests))
+    assert "p50 3.1 ms, p95 7.5 ms over 40 requests, 0 failed; f1 0.9333 on 30 rows (registered 0.95)." in said
+
+
+def test_the_gist_is_never_longer_than_the_pipeline_takes(page: ModuleType) -> None:
+    parameters = [{"name": f"Parameter{n}" * 20, "from": "", "to": "1"} for n in range(50)]
+    gist = page.gist(
+        found(
+            changes=found()["changes"] | {"parameters": parameters}, commit=found()["commit"] | {"message": "é" * 999}
+        )
+    )
+    assert len(gist) == page.MAX_GIST
+    assert gist.isascii()
+    assert gist.endswith("...")
+
+
+def test_the_page_shows_text_as_text_and_needs_nothing_else(page: ModuleType) -> None:
+    html = page.html(found())
+    assert "Mend #{it.all} &lt;b&gt;" in html
+    assert not any(word in html for word in ("<script", "src=", "href=", "url(", "@import"))
+
+
+@pytest.mark.parametrize(
+    ("name", "new", "old", "better"),
+    [
+        ("accuracy", 0.9, 0.8, True),
+        ("accuracy", 0.8, 0.9, False),
+        ("log_loss", 0.2, 0.3, True),
+        ("rmse", 2.0, 1.0, False),
+        ("f1", 0.5, 0.5, None),
+        ("f1", 0.5, None, None),
+    ],
+)
+def test_which_of_two_figures_is_better_depends_on_the_metric(
+    summary: ModuleType, name: str, new: float, old: float | None, better: bool | None
+) -> None:
+    (row,) = summary.compared({name: new}, {} if old is None else {name: old})
+    assert row == {"name": name, "new": new, "deployed": old, "better": better}
+
+
+def test_figures_are_read_from_an_evaluation_and_from_sagemakers_model_quality(summary: ModuleType) -> None:
+    assert summary.figures({"metrics": {"f1": 1, "what": "text", "flag": True}}) == {"f1": 1.0}
+    quality = {"accuracy": {"value": 0.9, "standard_deviation": "NaN"}, "confusion_matrix": {"a": {"a": 1}}}
+    assert summary.figures({"multiclass_classification_metrics": quality}) == {"accuracy": 0.9}
+    with pytest.raises(ValueError, match="not a JSON object"):
+        summary.figures([])
+
+
+TEMPLATE_BEFORE = """Parameters:
+  Count:
+    Type: Number
+Conditions:
+  Several: !Not [!Equals [!Ref Count, 1]]
+Resources:
+  Model:
+    Type: AWS::SageMaker::Model
+  # a remark
+  Config:
+    Type: AWS::SageMaker::EndpointConfig
+    Properties:
+      Copies: !If [Several, 2, 1]
+  Endpoint:
+    Type: AWS::SageMaker::Endpoint
+    Properties:
+      Config: !GetAtt Config.Name
+"""
+
+
+def test_the_parts_of_a_template_are_told_apart(summary: ModuleType) -> None:
+    parts = summary.blocks(TEMPLATE_BEFORE)
+    assert list(parts) == [
+        ("Parameters", "Count"),
+        ("Conditions", "Several"),
+        *(("Resources", name) for name in ("Model", "Config", "Endpoint")),
+    ]
+    assert parts["Resources", "Model"] == "  Model:\n    Type: AWS::SageMaker::Model"
+    assert summary.blocks(TEMPLATE_BEFORE.replace("a remark", "another")) == parts
+    as_json = {"Description": "text", "Resources": {"Model": {"Type": "AWS::SageMaker::Model"}}}
+    assert list(summary.blocks(json.dumps(as_json))) == [("Resources", "Model")]
+
+
+def test_a_change_reaches_what_refers_to_it(summary: ModuleType) -> None:
+    parts = summary.blocks(TEMPLATE_BEFORE)
+    assert [resource["name"] for resource in summary.touched(parts, {"Count"})] == ["Config", "Endpoint"]
+    assert summary.touched(parts, {"Model"}) == [
+        {"name": "Model", "type": "AWS::SageMaker::Model", "change": "changed"}
+    ]
+    assert summary.touched(parts, set()) == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"EndpointInstanceType": "ml.m5.large"}, (83.95, 83.95)),
+        ({"EndpointInstanceType": "ml.m5.large", "EndpointInstanceCount": "3"}, (251.85, 251.85)),
+        (
+            {
+                "EndpointInstanceType": "ml.m5.large",
+                "EndpointInstanceCount": "2",
+                "AutoscalingMinCapacity": "1",
+                "AutoscalingMaxCapacity": "4",
+            },
+            (83.95, 335.8),
+        ),
+        ({"EndpointInstanceType": "ml.x9.large"}, "ml.x9.large is not in the price table of"),
+        ({}, "it costs what is used"),
+        ({"ServerlessMemoryMB": "2048", "ServerlessProvisionedConcurrency": "0"}, "it costs what is used"),
+        ({"ServerlessProvisionedConcurrency": "1"}, "the price table has none of provisioned concurrency"),
+    ],
+)
+def test_the_cost_comes_from_the_table_or_is_not_known(
+    summary: ModuleType, parameters: dict[str, str], expected: tuple[float, float] | str
+) -> None:
+    cost = summary.cost(parameters, PRICES)
+    if isinstance(expected, str):
+        assert expected in cost["problem"]
+    else:
+        assert (cost["least"], cost["most"]) == expected
+
+
+def test_a_date_of_a_commit_is_read(summary: ModuleType) -> None:
+    assert summary.moment("1484167798 -0800") == "2017-01-11 12:49:58-08:00"
+    assert summary.moment("yesterday") == "yesterday"
+
+
+def test_the_price_table_says_where_it_is_from() -> None:
+    assert PRICES["date"][:4] >= "2025"
+    assert "price list" in PRICES["source"]
+    assert {"region", "currency", "hours_per_month"} <= PRICES.keys()
+    assert all(0 < price < 200 for price in PRICES["per_instance_hour"].values())
+
+
+def test_the_link_is_of_the_partition_and_does_not_expire(summary: ModuleType) -> None:
+    for region, host in (
+        ("eu-west-1", "eu-west-1.console.aws.amazon.com"),
+        ("cn-north-1", "cn-north-1.console.amazonaws.cn"),
+        ("us-gov-west-1", "us-gov-west-1.console.amazonaws-us-gov.com"),
+    ):
+        subject = summary.Subject(region, "bucket", "staging", "prod", None, "", Path("r"), "", "", "e")
+        expected = f"https://{host}/s3/object/bucket?region={region}&prefix=approvals/a%20b.html"
+        assert summary.link(subject, "approvals/a b.html") == expected
+
+
+def refusal(operation: str, code: str, message: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+class Stage:
+    """Fakes of CloudFormation and SageMaker in the next stage: a stack, and an endpoint that it has made."""
+
+    exceptions = SimpleNamespace(ClientError=ClientError)
+
+    def __init__(self, stack: str, *, endpoint: bool = True, refuses: bool = False) -> None:
+        self.stack, self.endpoint, self.refuses = stack, endpoint, refuses
+
+    def describe_stacks(self, StackName: str) -> Any:
+        if self.refuses:
+            raise refusal("DescribeStacks", "AccessDenied", "no")
+        if StackName != self.stack:
+            raise refusal("DescribeStacks", "ValidationError", f"Stack with id {StackName} does not exist")
+        parameters = [{"ParameterKey": "Count", "ParameterValue": "1"}]
+        return {
+            "Stacks": [
+                {"StackName": StackName, "StackId": "id", "StackStatus": "UPDATE_COMPLETE", "Parameters": parameters}
+            ]
+        }
+
+    def get_template(self, StackName: str, TemplateStage: str) -> Any:
+        assert (StackName, TemplateStage) == ("id", "Original")
+        return {"TemplateBody": TEMPLATE_BEFORE}
+
+    def describe_endpoint(self, EndpointName: str) -> Any:
+        if not self.endpoint:
+            raise refusal("DescribeEndpoint", "ValidationException", f"Could not find endpoint {EndpointName}")
+        return {"EndpointArn": f"arn:endpoint/{EndpointName}"}
+
+    def list_tags(self, ResourceArn: str) -> Any:
+        assert ResourceArn == f"arn:endpoint/{GROUP}-prod"
+        return {"Tags": [{"Key": "aws:cloudformation:stack-name", "Value": self.stack}]}
+
+
+def planned(summary: ModuleType, template: str = TEMPLATE_BEFORE, count: str = "1") -> Any:
+    parameters = {"SageMakerProjectName": PROJECT, "SageMakerProjectId": PROJECT_ID, "Count": count}
+    export = summary.Export(parameters)
+    return summary.Subject(REGION, "bucket", "staging", "prod", export, template, Path("r"), "", "", "e")
+
+
+@pytest.mark.parametrize("name", [f"sagemaker-{GROUP}-prod", f"StackSet-sagemaker-{GROUP}-prod-0a1b"])
+def test_what_changes_is_found_whoever_named_the_stack(summary: ModuleType, name: str) -> None:
+    stage = Stage(name)
+    clients = summary.Clients(None, lambda _: stage)
+    grown = TEMPLATE_BEFORE + "  Alarm:\n    Type: AWS::CloudWatch::Alarm\n"
+    found = summary.changes(planned(summary, grown, "2"), clients)
+    assert (found["stack"], found["stack_status"]) == (name, "UPDATE_COMPLETE")
+    assert {"name": "Count", "from": "1", "to": "2"} in found["parameters"]
+    assert found["template"] == [{"section": "Resources", "name": "Alarm", "change": "added"}]
+    assert [resource["name"] for resource in found["resources"]] == ["Config", "Endpoint", "Alarm"]
+
+
+def test_a_stage_without_stack_and_endpoint_is_told_from_one_that_cannot_be_read(summary: ModuleType) -> None:
+    def read(stage: Stage) -> Any:
+        return summary._section(lambda: summary.changes(planned(summary), summary.Clients(None, lambda _: stage)))
+
+    assert read(Stage("another", endpoint=False)) == {"nothing": True}
+    assert read(Stage("another", refuses=True))["problem"].startswith(
+        "cannot be read: DescribeStacks: AccessDenied: no; give the role"
+    )
+
+
+# ----------------------------------------------------------------------------------- as a build runs it, and throttled
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bake(tmp_path_factory.mktemp("seed"))
+
+
+def throttle(registry: Registry, *operations: str) -> None:
+    """Has the next two calls of each operation refused, as AWS does when there are too many."""
+    for operation in operations:
+        service, _, name = operation.partition(":")
+        registry.aws.fail(service, name, registry.account, code="ThrottlingException", times=2)
+
+
+@pytest.mark.slow
+def test_what_aws_throttles_is_tried_again_later(aws: EmbeddedAws, repository: Path) -> None:
+    registry, before = Registry(aws), aws.failed()
+    registry.client().create_model_package_group(ModelPackageGroupName=GROUP)
+    package = registry.register()
+    environment = build_environment(registry.account, **registry.environment)
+    throttle(registry, "sagemaker:ListModelPackages")
+    code, result, error = run_build(repository, env=environment)
+    assert (code, result["model_package_arn"]) == (0, package), error
+
+    registry.deploy(json.loads((repository / "staging-config-export.json").read_text())["Parameters"])
+    throttle(registry, "sagemaker:DescribeEndpoint")
+    run(
+        repository,
+        "test/test.py",
+        env={**environment, "STAGE": "staging", "BUILD_CONFIG": "staging-config-export.json"},
+    )
+    checks = {
+        check["name"]: check["outcome"]
+        for check in json.loads((repository / "test-results.json").read_text())["checks"]
+    }
+    assert checks["in-service"] == "passed"
+
+    throttle(registry, "sagemaker:DescribeModelPackage", "s3:PutObject")
+    told = {
+        "STAGE": "staging",
+        "NEXT_STAGE": "prod",
+        "ARTIFACT_BUCKET": registry.bucket,
+        "PIPELINE_EXECUTION_ID": "e-1",
+    }
+    done = run(repository, "approval/summary.py", env={**environment, **told})
+    assert done.returncode == 0, done.stderr
+    written = json.loads((repository / "approval-summary.json").read_text())
+    assert (written["model"]["package"], written["deployed"], written["changes"]) == (
+        package,
+        {"nothing": True},
+        {"nothing": True},
+    )
+    assert written["model"]["metrics_problem"] == "it was registered without metrics"
+    assert aws.failed() - before == 8
+    lines = (repository / "approval-variables.sh").read_text().splitlines()
+    assert shlex.split(lines[0]) == ["export", f"SUMMARY_URL={written['url']}"]
+    assert shlex.split(lines[1]) == ["export", f"SUMMARY_GIST={written['gist']}"]
+    stored = registry.client("s3").get_object(Bucket=registry.bucket, Key="approvals/e-1/staging/approval-summary.html")
+    assert stored["Body"].read() == (repository / "approval-summary.html").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changed", "code", "said"),
+    [
+        ({"NEXT_STAGE": ""}, 0, ""),
+        ({"STAGE": ""}, 2, "summary.py: STAGE not set: this runs in the build that tests a stage"),
+        ({"NEXT_STAGE": "moon"}, 2, "moon-config-export.json: cannot be read: No such file"),
+        (
+            {"ARTIFACT_BUCKET": "nobodys-bucket"},
+            1,
+            "summary.py: The summary is not in the bucket: PutObject: NoSuchBucket",
+        ),
+    ],
+)
+def test_what_it_cannot_do_is_one_line(
+    aws: EmbeddedAws, tmp_path: Path, changed: dict[str, str], code: int, said: str
+) -> None:
+    repository = bake(tmp_path)
+    parameters = {"SageMakerProjectName": PROJECT, "SageMakerProjectId": PROJECT_ID, "ModelPackageName": f"{ARN}/9"}
+    (repository / "prod-config-export.json").write_text(json.dumps({"Parameters": parameters, "Tags": {}}))
+    (repository / "template-export.yml").write_text(TEMPLATE_BEFORE)
+    told = {"STAGE": "staging", "NEXT_STAGE": "prod", "ARTIFACT_BUCKET": "b", "AWS_REGION": REGION, **changed}
+    done = run(repository, "approval/summary.py", env={**aws.environment("699999999999"), **told})
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, bool(said)), done.stderr
+    assert said in done.stderr
