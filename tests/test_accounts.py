@@ -9,18 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from sagemaker_seed import resources
 from sagemaker_seed.accounts import flow, projects, settings, stacks
 from sagemaker_seed.accounts.connections import Place
 from sagemaker_seed.console import Console
 from sagemaker_seed.errors import BadInput, SeedError
+from sagemaker_seed.publish import catalog as catalogs
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from support import REGION
 from test_cli import command
 
 _NUMBERS = itertools.count(710_000_000_001)
 OTHER_REGION = "us-east-1"
-ROLES = {"CodePipeline", "Events", "Build", "Test", "Train", "Training", "CloudFormation", "Model"}
+ROLES = {"CodePipeline", "Events", "Build", "Security", "Test", "Train", "Training", "CloudFormation", "Model"}
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +85,7 @@ def actions(result: dict[str, Any]) -> dict[tuple[str, str, str], str]:
 # ----------------------------------------------------------------------------------------------- deploying
 
 
+@pytest.mark.slow
 def test_three_accounts_get_what_they_need_and_a_second_run_writes_nothing(world: World) -> None:
     before = len(world.aws.calls())
     planned = world.prepare(plan_only=True)
@@ -112,6 +115,21 @@ def test_three_accounts_get_what_they_need_and_a_second_run_writes_nothing(world
     assert set(actions(again).values()) == {"unchanged"}
     assert again["projects"] == []
     assert again["seed_buckets"] == done["seed_buckets"]
+
+
+@pytest.mark.slow
+def test_stages_of_asynchronous_and_batch_inference_get_a_stack_more(world: World) -> None:
+    done = world.prepare(stored_inference="yes", production={"account": world.here})
+    stored = {account: s for account, _, s in actions(done) if s == "sagemaker-seed-stored-inference"}
+    assert set(stored) == {world.staging, world.here}
+    for account, tests in ((world.staging, "sagemaker-seed-deploy"), (world.here, "sagemaker-seed-test")):
+        stack = world.stacks(account)["sagemaker-seed-stored-inference"]
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        assert stacks.parameters_of(stack)["TestRoleName"] == tests
+        attached = world.aws.client("iam", account).list_attached_role_policies(RoleName=tests)["AttachedPolicies"]
+        builds = ["sagemaker-seed-builds"] if account == world.here else []
+        assert sorted(policy["PolicyName"] for policy in attached) == [*builds, "sagemaker-seed-inference-tests"]
+        assert world.aws.client("s3", account).head_bucket(Bucket=f"sagemaker-inference-{REGION}-{account}")
 
 
 @pytest.mark.slow
@@ -151,6 +169,7 @@ def catalog_principals(world: World) -> set[tuple[str, str]]:
     return {(p["PrincipalARN"], p["PrincipalType"]) for p in found}
 
 
+@pytest.mark.slow
 def test_principals_come_and_go_and_the_order_in_the_file_means_nothing(world: World) -> None:
     first, second, pattern = world.studio, f"{world.studio}-2", "arn:aws:iam:::role/team/*"
     world.prepare(principals=[first, second, first, pattern])
@@ -183,6 +202,18 @@ def test_parameters_reach_the_templates_that_have_them_and_stay_when_they_are_le
     before = len(world.aws.calls())
     world.prepare()
     assert world.writes_since(before) == []
+
+
+@pytest.mark.slow
+def test_accounts_with_a_stage_get_the_roles_of_monitors_when_the_file_says_so(world: World) -> None:
+    shared: dict[str, Any] = {"staging": {"account": world.here}}
+    done = world.prepare(watching="yes", **shared)
+    watched = [account for account, _, stack in actions(done) if stack == "sagemaker-seed-watch"]
+    assert watched == [world.here, world.production]
+    assert {"monitor", "watch"} <= world.roles(world.production) & world.roles(world.here)
+    before = len(world.aws.calls())
+    world.prepare(**shared)
+    assert world.writes_since(before) == [], "left out, it stays as it is"
 
 
 @pytest.mark.slow
@@ -220,6 +251,32 @@ def test_roles_that_exist_are_used_in_place_of_our_own(world: World) -> None:
 
 
 @pytest.mark.slow
+def test_service_roles_that_exist_reach_every_template_that_names_them(world: World) -> None:
+    build, pipeline = (f"arn:aws:iam::{world.here}:role/team/{name}" for name in ("build", "pipeline"))
+    deploy = {n: {"ExistingDeployRoleArn": f"arn:aws:iam::{n}:role/d/enter"} for n in (world.staging, world.production)}
+    given = {"ExistingBuildRoleArn": build, "ExistingCodePipelineRoleArn": pipeline}
+    world.prepare(
+        data_science={"account": world.here, "parameters": given},
+        staging={"account": world.staging, "parameters": deploy[world.staging]},
+        production={"account": world.production, "parameters": deploy[world.production]},
+        external_id="from-platform",
+    )
+    assert {name.lower() for name in ROLES - {"Build", "CodePipeline"}} == world.roles(world.here) - {
+        f"launch-{REGION}"
+    }
+    assert world.roles(world.staging) == {"cloudformation", "model"}
+    told = stacks.parameters_of(world.stacks(world.staging)["sagemaker-seed-stage"])
+    assert (told["PipelineRoleArn"], told["TestRoleArn"], told["ExternalId"]) == (pipeline, "", "from-platform")
+    tags = world.aws.client("s3", world.here).get_bucket_tagging(Bucket=f"sagemaker-seed-{world.here}-{REGION}")
+    found = catalogs.accounts_of({tag["Key"]: tag["Value"] for tag in tags["TagSet"]})
+    assert found.roles == {"build": "team/build", "codepipeline": "team/pipeline", "deploy": "d/enter"}
+    assert found.external_id == "from-platform"
+    before = len(world.aws.calls())
+    world.prepare()
+    assert world.writes_since(before) == [], "left out, they stay as they are"
+
+
+@pytest.mark.slow
 def test_a_changed_template_is_brought_up_to_date(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -247,9 +304,95 @@ def test_a_changed_template_is_brought_up_to_date(
     assert set(actions(world.prepare()).values()) == {"unchanged"}
 
 
+# ------------------------------------------------------------------------------------- deploy targets and stages
+
+UNIT = "ou-ab12-cdefgh34"
+
+
+@pytest.mark.slow
+def test_stack_sets_by_units_need_a_role_for_the_build_and_no_execution_role(world: World) -> None:
+    units: dict[str, Any] = {
+        "staging": {"account": world.staging, "unit": UNIT},
+        "production": {"account": world.production, "unit": "r-ab12"},
+    }
+    done = world.prepare(deploy_target="stackset-service-managed", **units)
+    assert list(actions(done))[1] == (world.here, REGION, "sagemaker-seed-stacksets")
+    assert "stacksets" in world.roles(world.here)
+    assert world.roles(world.staging) == {"deploy", "model"}
+    assert done["launch_parameters"] == {
+        "AccountStagingId": world.staging,
+        "AccountProdId": world.production,
+        "OrganizationalUnitStagingId": UNIT,
+        "OrganizationalUnitProdId": "r-ab12",
+    }
+    # Another target changes the roles, and leaves nothing to do after that.
+    world.prepare(deploy_target="stackset-self-managed")
+    assert "stackset-administration" in world.roles(world.here)
+    made = {role["RoleName"] for role in world.aws.client("iam", world.staging).list_roles()["Roles"]}
+    assert "sagemaker-seed-stackset-execution" in made
+    again = world.prepare(deploy_target="stackset-self-managed")
+    assert set(actions(again).values()) == {"unchanged"}
+
+
+THREE_STAGES = """
+regions: [eu-west-1]
+principals: arn:aws:iam:::role/x
+data-science: "111111111111"
+development: {account: "222222222222", unit: ou-ab12-cdefgh34}
+pre-production: {account: "333333333333", unit: ou-ab12-cdefgh34}
+production: {account: "444444444444", unit: ou-ab12-cdefgh34}
+deploy-target: stackset-service-managed
+"""
+
+
+def test_three_stages_have_their_places_among_the_launch_parameters(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text(THREE_STAGES)
+    found = settings.read(tmp_path / "a.yaml")
+    assert found.stages == {"development": "Dev", "pre-production": "Staging", "production": "Prod"}
+    assert found.of("pre-production").id == "333333333333"
+    assert set(found.units.values()) == {UNIT}
+
+
+def test_in_one_account_no_stage_need_be_named(tmp_path: Path) -> None:
+    lines = [line for line in THREE_STAGES.splitlines() if "account:" not in line]
+    text = "\n".join(lines).replace("stackset-service-managed", "same-account")
+    (tmp_path / "a.yaml").write_text(text)
+    found = settings.read(tmp_path / "a.yaml")
+    assert ([account.id for account in found.accounts], found.stages) == (["111111111111"], {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("stackset-service-managed", "stackset", "deploy-target: 'stackset' must be one of cloudformation, stackset-"),
+        (", unit: ou-ab12-cdefgh34}\npre", "}\npre", "development: unit: must be given with deploy-target stackset-"),
+        ("unit: ou-ab12-cdefgh34}\npre", "unit: Dev}\npre", "development: unit: 'Dev' must be the id of an organ"),
+        ('"444444444444"', '"111111111111"', "production: is the data-science account, and stack sets deploy to"),
+        ("stackset-service-managed", "same-account", "production: with deploy-target same-account it is the data-"),
+        (
+            "deploy-target",
+            'staging: "555555555555"\ndeploy-target',
+            "staging: with development and pre-production there is pre-production in its place",
+        ),
+        (
+            "deploy-target",
+            "default-bucket: yes\ndeploy-target",
+            "default-bucket: data-science-account.yaml lets 2",
+        ),
+    ],
+)
+def test_what_a_target_or_a_layout_lacks_is_named(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    assert THREE_STAGES.count(old) == 1
+    (tmp_path / "a.yaml").write_text(THREE_STAGES.replace(old, new))
+    with pytest.raises(BadInput) as raised:
+        settings.read(tmp_path / "a.yaml")
+    assert any(f"a.yaml: {problem}" in line for line in raised.value.problems)
+
+
 # ---------------------------------------------------------------------------------------- what goes wrong
 
 
+@pytest.mark.slow
 def test_a_failed_creation_is_told_with_its_reason_and_mended_by_the_next_run(world: World) -> None:
     iam = world.aws.client("iam", world.here)
     in_the_way = {"RoleName": "sagemaker-seed-build"}
@@ -344,6 +487,7 @@ def test_the_switch_can_be_left_alone(world: World) -> None:
     assert status == "Disabled"
 
 
+@pytest.mark.slow
 def test_the_roles_of_awss_own_templates_are_made_when_asked_for(world: World) -> None:
     iam = world.aws.client("iam", world.here)
     missing = projects.roles(iam, "aws", world.here)
@@ -413,6 +557,12 @@ def test_the_file_is_read_as_it_is_meant(tmp_path: Path) -> None:
             "  parameters: {DataScienceAccountId: 1}",
             ["production: parameters: DataScienceAccountId is worked out from the rest of the file"],
         ),
+        ("regions:", "external-id: 'a b'\nregions:", ["external-id: must be 2 to 128 letters"]),
+        (
+            "  profile: stages",
+            "  parameters: {ExistingCloudFormationRoleArn: arn:aws:iam::022222222222:role/team/makes}",
+            ["ExistingCloudFormationRoleArn: must be of one path and name in every account"],
+        ),
         (GOOD, "regions: [", ["is no YAML"]),
         (GOOD, "- a", ["must have regions, principals"]),
         (GOOD, "regions: x\nstaging: 1", ["regions:", "principals:", "data-science:", "staging:", "production:"]),
@@ -445,6 +595,50 @@ def test_a_parameter_that_no_template_of_the_account_has_is_refused(world: World
     assert world.stacks(world.here) == {}
 
 
+# ------------------------------------------------------------------------------------------ approvals
+
+
+@pytest.mark.slow
+def test_no_role_of_production_changes_an_approval(strict_aws: EmbeddedAws, tmp_path: Path) -> None:
+    world = World(strict_aws, tmp_path)
+    world.prepare()
+    sagemaker, iam = strict_aws.client("sagemaker", world.here), strict_aws.client("iam", world.production)
+    group = f"group-{world.here}"
+    sagemaker.create_model_package_group(ModelPackageGroupName=group)
+    package = sagemaker.create_model_package(
+        ModelPackageGroupName=group,
+        ModelApprovalStatus="PendingManualApproval",
+        InferenceSpecification={
+            "Containers": [{"Image": "1.dkr.ecr.eu-west-1.amazonaws.com/x:1", "ModelDataUrl": "s3://b/m.tar.gz"}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    )["ModelPackageArn"]
+    # Even where the group's own policy would let the account in to more than reading.
+    shared = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{world.production}:root"},
+        "Action": ["sagemaker:DescribeModelPackage", "sagemaker:UpdateModelPackage"],
+        "Resource": f"{package.rpartition('/')[0]}/*",
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [shared]})
+    sagemaker.put_model_package_group_policy(ModelPackageGroupName=group, ResourcePolicy=policy)
+    people = {"Effect": "Allow", "Principal": {"AWS": world.production}, "Action": "sts:AssumeRole"}
+    trust = json.dumps({"Version": "2012-10-17", "Statement": [people]})
+    roles = world.roles(world.production)
+    assert roles == {"cloudformation", "deploy", "model"}
+    for role in sorted(roles):
+        name = f"sagemaker-seed-{role}"
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=trust)
+        answer = strict_aws.client("sts", world.production).assume_role(
+            RoleArn=iam.get_role(RoleName=name)["Role"]["Arn"], RoleSessionName="somebody"
+        )
+        acting = strict_aws.client("sagemaker", answer["Credentials"]["AccessKeyId"])
+        with pytest.raises(ClientError, match="not authorized to perform: sagemaker:UpdateModelPackage"):
+            acting.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Approved")
+    assert sagemaker.describe_model_package(ModelPackageName=package)["ModelApprovalStatus"] == "PendingManualApproval"
+
+
 # ------------------------------------------------------------------------------------------ the command
 
 
@@ -460,6 +654,7 @@ def profiles(tmp_path: Path, world: World) -> Iterator[dict[str, str]]:
     yield {**kept, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
 
 
+@pytest.mark.slow
 def test_the_command_takes_profiles_and_prints_json(world: World, profiles: dict[str, str]) -> None:
     file = world.write(
         data_science={"account": world.here, "profile": "science"},

@@ -22,14 +22,27 @@ from cfnlint.helpers import REGIONS
 from cfnlint.schema import PROVIDER_SCHEMA_MANAGER
 from moto.events.models import EventPattern
 from sagemaker_seed.check.resources import NO_SUCH_ACTION, ONLY_FOR, WITHOUT_HANDLERS
+from sagemaker_seed.templates.desired import Desired, Place
+from sagemaker_seed.templates.document import parse
+from sagemaker_seed.templates.failure import TemplateError
+from sagemaker_seed.templates.parameters import chosen
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "product" / "cloudformation"
 SEED = ROOT / "<<cookiecutter.project_slug>>"
 DATA_SCIENCE_ACCOUNT = "222222222222"
 # What a template must be told, because there is no default for it.
-TOLD = {"target-account.yaml": {"DataScienceAccountId": DATA_SCIENCE_ACCOUNT}}
-FILES = ("project.yaml", "catalog.yaml", "data-science-account.yaml", "target-account.yaml")
+TOLD = {
+    "target-account.yaml": {"DataScienceAccountId": DATA_SCIENCE_ACCOUNT},
+    "watching.yaml": {"DataScienceAccountId": DATA_SCIENCE_ACCOUNT},
+    "stacksets.yaml": {"DeployTarget": "stackset-self-managed"},
+}
+# Deployed by hand, once in an account.
+BY_HAND = (
+    *("catalog.yaml", "data-science-account.yaml", "target-account.yaml"),
+    *("stacksets.yaml", "stored-inference.yaml", "watching.yaml"),
+)
+FILES = ("project.yaml", "network.yaml", *BY_HAND)
 
 Json = Any
 
@@ -42,10 +55,19 @@ PSEUDO = {
     "AWS::Region": LONG_REGION,
     "AWS::URLSuffix": "amazonaws.com",
 }
+DEV, UNIT = "444444444444", "ou-ab12-cdefgh34"
 PROJECT = {"SageMakerProjectName": LONG_NAME, "SageMakerProjectId": LONG_ID}
 HERE: dict[str, str] = {}
 ELSEWHERE = {"AccountStagingId": STAGING, "AccountProdId": PROD}
 WITHOUT_TRAINING = {"TrainOnCommit": "no"}
+THREE = {**ELSEWHERE, "AccountDevId": DEV, "StageLayout": "three"}
+SELF_MANAGED = {**ELSEWHERE, "DeployTarget": "stackset-self-managed"}
+SERVICE_MANAGED = {
+    **ELSEWHERE,
+    "DeployTarget": "stackset-service-managed",
+    "OrganizationalUnitStagingId": UNIT,
+    "OrganizationalUnitProdId": UNIT,
+}
 NO_VALUE = object()
 
 
@@ -110,6 +132,7 @@ NAME_PROPERTY = {
     "AWS::CodeBuild::Project": "Name",
     "AWS::CodeCommit::Repository": "RepositoryName",
     "AWS::CodePipeline::Pipeline": "Name",
+    "AWS::Events::EventBus": "Name",
     "AWS::Events::Rule": "Name",
     "AWS::IAM::Role": "RoleName",
     "AWS::KMS::Alias": "AliasName",
@@ -121,6 +144,7 @@ ARN = {
     "AWS::CodeBuild::Project": f"arn:{'aws'}:codebuild:{HERE_ARN}:project/{{}}",
     "AWS::CodeCommit::Repository": f"arn:{'aws'}:codecommit:{HERE_ARN}:{{}}",
     "AWS::CodePipeline::Pipeline": f"arn:{'aws'}:codepipeline:{HERE_ARN}:{{}}",
+    "AWS::Events::EventBus": f"arn:{'aws'}:events:{HERE_ARN}:event-bus/{{}}",
     "AWS::Events::Rule": f"arn:{'aws'}:events:{HERE_ARN}:rule/{{}}",
     "AWS::IAM::Role": f"arn:{'aws'}:iam::{ACCOUNT}:role/sagemaker-seed/{{}}",
     "AWS::KMS::Alias": f"arn:{'aws'}:kms:{HERE_ARN}:{{}}",
@@ -208,8 +232,12 @@ class Resolved:
         if len(node) == 1 and function == "Fn::Sub":
             return self._sub(argument)
         if len(node) == 1 and function == "Fn::FindInMap":
-            first, second, third = argument
+            first, second, third = map(self._node, argument)
             return self.template["Mappings"][first][second][third]
+        if len(node) == 1 and function == "Fn::Select":
+            return self._node(argument[1])[argument[0]]
+        if len(node) == 1 and function == "Fn::Split":
+            return self._node(argument[1]).split(argument[0])
         if len(node) == 1 and function == "Fn::If":
             return self._node(argument[1] if self._condition(argument[0]) else argument[2])
         assert not function.startswith("Fn::"), f"the resolver does not know {function}"
@@ -240,7 +268,7 @@ def test_cfn_lint_finds_nothing(name: str) -> None:
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_what_is_deployed_by_hand_needs_no_bucket_for_its_template(name: str) -> None:
     assert len(text(name).encode()) <= 51_200, "CloudFormation takes a larger one only from S3"
 
@@ -269,14 +297,16 @@ def test_every_parameter_condition_and_mapping_is_used(name: str) -> None:
         if isinstance(condition, str)
     }
     assert set(template.get("Conditions", {})) == mentioned & set(template.get("Conditions", {}))
+    mappings = template.get("Mappings", {})
     found = {
-        tuple(part["Fn::FindInMap"]) for part in walk(template) if isinstance(part, dict) and "Fn::FindInMap" in part
+        (first, row, third)
+        for part in walk(template)
+        if isinstance(part, dict) and "Fn::FindInMap" in part
+        for first, second, third in [part["Fn::FindInMap"]]
+        for row in (mappings[first] if isinstance(second, dict) else [second])  # a parameter may choose any row
     }
     declared = {
-        (first, second, third)
-        for first, rows in template.get("Mappings", {}).items()
-        for second, row in rows.items()
-        for third in row
+        (first, second, third) for first, rows in mappings.items() for second, row in rows.items() for third in row
     }
     assert declared == found
 
@@ -319,6 +349,7 @@ PLACEHOLDERS = {
     ("Seed", "Release", "Project"): "unbound-project",
     ("Seed", "Release", "Team"): "unbound-team",
     ("Seed", "Release", "Version"): "unbound-version",
+    ("Roles", "Deploy", "ExternalId"): "unbound-external-id",
 }
 
 
@@ -359,6 +390,10 @@ def test_only_names_with_safe_characters_reach_a_tag() -> None:
         ("SageMakerProjectId", ["p-idy6c3e1fiqj", "i" * 20], ["", "P-UPPER", "i" * 21, "-a"]),
         ("AccountStagingId", ["", STAGING], ["1", STAGING + "1", "a" * 12]),
         ("AccountProdId", ["", PROD], ["1", PROD + "1", "a" * 12]),
+        ("AccountDevId", ["", DEV], ["1", DEV + "1", "a" * 12]),
+        ("OrganizationalUnitDevId", ["", UNIT, "r-ab12"], ["ou-1", "Staging", "o-abcdefghij"]),
+        ("OrganizationalUnitStagingId", ["", UNIT, "r-ab12"], ["ou-1", "Staging", "o-abcdefghij"]),
+        ("OrganizationalUnitProdId", ["", UNIT, "r-ab12"], ["ou-1", "Staging", "o-abcdefghij"]),
         (
             "SageMakerExecutionRoleStagingName",
             ["role", "team/model-role"],
@@ -388,7 +423,9 @@ def test_a_launch_trains_on_commits_unless_told_not_to() -> None:
     parameter = template["Parameters"]["TrainOnCommit"]
     assert (parameter["Default"], parameter["AllowedValues"]) == ("yes", ["yes", "no"])
     groups = template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
-    assert [group["Parameters"] for group in groups if group["Label"]["default"] == "Training"] == [["TrainOnCommit"]]
+    assert [group["Parameters"] for group in groups if group["Label"]["default"] == "Training"] == [
+        ["TrainOnCommit", "RetrainOnDrift"]
+    ]
 
 
 def test_without_training_nothing_of_it_is_made_and_all_else_is_the_same() -> None:
@@ -404,7 +441,36 @@ def test_without_training_nothing_of_it_is_made_and_all_else_is_the_same() -> No
         for part in (*load("project.yaml")["Resources"].values(), *load("project.yaml")["Outputs"].values())
         if "Condition" in part
     }
-    assert conditions == {"TrainsOnCommit"}
+    assert conditions == {"TrainsOnCommit", "TrainsOnDrift", "Notifies", "ThreeStages", "ByServiceManagedStackSet"}
+
+
+def test_drift_trains_only_if_that_is_asked_for_and_something_trains() -> None:
+    with_it, without = project(**ELSEWHERE, RetrainOnDrift="yes"), project(**ELSEWHERE)
+    assert set(with_it.resources) - set(without.resources) == {"DriftBus", "DriftRule"}
+    assert environment_of(with_it, "BuildProject")["DRIFT_EVENT_BUS_ARN"] == with_it.arn("DriftBus")
+    assert set(project(**WITHOUT_TRAINING, RetrainOnDrift="yes").resources).isdisjoint({"DriftBus", "DriftRule"})
+    rule = load("project.yaml")["Rules"]["DriftNeedsTraining"]
+    assert rule["Assertions"][0]["Assert"] == {"Fn::Equals": [{"Ref": "TrainOnCommit"}, "yes"]}
+
+
+def test_the_bus_lets_in_alarms_of_the_stages_and_nothing_else() -> None:
+    launched = project(**ELSEWHERE, RetrainOnDrift="yes")
+    properties = launched.resources["DriftBus"]["Properties"]
+    (statement,) = properties["Policy"]["Statement"]
+    assert statement["Principal"]["AWS"] == [f"arn:{'aws'}:iam::{account}:root" for account in (ACCOUNT, STAGING, PROD)]
+    assert statement["Condition"] == {
+        "StringEquals": {"events:source": "aws.cloudwatch", "events:detail-type": "CloudWatch Alarm State Change"}
+    }
+    assert statement["Resource"].endswith(f":event-bus/{properties['Name']}")
+    rule = launched.resources["DriftRule"]["Properties"]
+    assert rule["EventPattern"]["detail"] == {
+        "alarmName": [{"prefix": f"sagemaker-{LONG_NAME}-{LONG_ID}-"}],
+        "state": {"value": ["ALARM"]},
+    }
+    (target,) = rule["Targets"]
+    assert target["Arn"].endswith(f":{launched.name('TrainPipeline')}")
+    (variable,) = launched.resources["TrainPipeline"]["Properties"]["Variables"]
+    assert json.loads(target["Input"]) == {"variables": [{"name": variable["Name"], "value": "drift"}]}
 
 
 # Limit and pattern of every name that a launch makes; the buckets' and CodeBuild's are the tight ones.
@@ -412,6 +478,7 @@ NAME_LIMITS = {
     "AWS::CodeBuild::Project": (150, r"[A-Za-z0-9][A-Za-z0-9\-_]{1,149}"),
     "AWS::CodeCommit::Repository": (100, r"[A-Za-z0-9._\-]+"),
     "AWS::CodePipeline::Pipeline": (100, r"[A-Za-z0-9.@\-_]+"),
+    "AWS::Events::EventBus": (256, r"[/.\-_A-Za-z0-9]+"),
     "AWS::Events::Rule": (64, r"[A-Za-z0-9.\-_]+"),
     "AWS::KMS::Alias": (256, r"alias/[A-Za-z0-9/_-]+"),
     "AWS::Logs::LogGroup": (512, r"[A-Za-z0-9._\-/#]+"),
@@ -611,11 +678,12 @@ def test_another_account_reads_with_three_roles_and_does_no_more(
         for statement in (key[sid], bucket[sid]):
             assert statement["Principal"] == {"AWS": f"arn:{'aws'}:iam::{account}:root"}
             assert statement["Condition"] == {
-                "ArnEquals": {
+                "ArnLike": {
                     "aws:PrincipalArn": [
                         _reader(account, "sagemaker-seed/sagemaker-seed-deploy"),
                         _reader(account, "sagemaker-seed/sagemaker-seed-cloudformation"),
                         _reader(account, models[sid]),
+                        _reader(account, "sagemaker-seed/sagemaker-seed-monitor"),
                     ]
                 }
             }
@@ -662,6 +730,7 @@ def test_the_build_is_told_what_it_needs(parameters: dict[str, str], staging: st
         "ACCOUNT_STAGING_ID": staging,
         "ACCOUNT_PROD_ID": prod,
         "DEPLOY_TARGET": "cloudformation",
+        "DRIFT_EVENT_BUS_ARN": "",
     }
 
 
@@ -676,12 +745,18 @@ def test_a_test_is_told_what_it_needs(logical_id: str, stage: str, account: str)
         "ARTIFACT_BUCKET": here.name("ArtifactBucket"),
         "AWS_REGION": LONG_REGION,
         "STAGE": stage,
+        "DEPLOY_ROLE_EXTERNAL_ID": "unbound-external-id",
         "BUILD_CONFIG": f"{stage}-config-export.json",
         "EXPORT_TEST_RESULTS": "test-results.json",
     }
-    assert environment_of(here, logical_id) == expected | {"DEPLOY_ROLE_ARN": ""}
-    role = _reader(account, "sagemaker-seed/sagemaker-seed-deploy")
-    assert environment_of(elsewhere, logical_id) == expected | {"DEPLOY_ROLE_ARN": role}
+    # A test before the last stage also asks the model of the stage after it, to compare with.
+    following = {"NEXT_STAGE": "prod"} if stage == "staging" else {}
+    own = {"DEPLOY_ROLE_ARN": ""} | ({"NEXT_DEPLOY_ROLE_ARN": ""} if following else {})
+    assert environment_of(here, logical_id) == expected | following | own
+    own = {"DEPLOY_ROLE_ARN": _reader(account, "sagemaker-seed/sagemaker-seed-deploy")}
+    if following:
+        own["NEXT_DEPLOY_ROLE_ARN"] = _reader(PROD, "sagemaker-seed/sagemaker-seed-deploy")
+    assert environment_of(elsewhere, logical_id) == expected | following | own
 
 
 def test_the_training_is_told_what_it_needs() -> None:
@@ -705,13 +780,15 @@ def test_each_build_runs_with_the_role_made_for_it() -> None:
     roles = {key: build["ServiceRole"] for key, build in project().of_type("AWS::CodeBuild::Project").items()}
     assert roles == {
         "BuildProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-build"),
+        "SecurityProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-security"),
+        "UnitTestsProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-security"),
         "TestStagingProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-test"),
         "TestProdProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-test"),
         "TrainProject": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-train"),
     }
 
 
-@pytest.mark.parametrize("logical_id", ["BuildProject", "TestStagingProject", "TestProdProject", "TrainProject"])
+@pytest.mark.parametrize("logical_id", project().of_type("AWS::CodeBuild::Project"))
 def test_builds_run_unprivileged_bounded_and_logged(logical_id: str) -> None:
     launched = project()
     properties = launched.resources[logical_id]["Properties"]
@@ -736,6 +813,8 @@ def test_the_build_image_is_named_in_one_place() -> None:
 
 BUILDSPECS = {
     "BuildProject": "buildspec.yml",
+    "SecurityProject": "security/buildspec.yml",
+    "UnitTestsProject": "tests/buildspec.yml",
     "TestStagingProject": "test/buildspec.yml",
     "TestProdProject": "test/buildspec.yml",
     "TrainProject": "training/buildspec.yml",
@@ -786,6 +865,8 @@ def test_the_road_from_source_to_production() -> None:
     assert road == [
         ("Source", "Source", 1, "Source", "CodeCommit"),
         ("Build", "Build", 1, "Build", "CodeBuild"),
+        ("Security", "Scan", 1, "Test", "CodeBuild"),
+        ("Security", "UnitTests", 1, "Test", "CodeBuild"),
         ("DeployStaging", "Deploy", 1, "Deploy", "CloudFormation"),
         ("DeployStaging", "Test", 2, "Test", "CodeBuild"),
         ("DeployStaging", "Approve", 3, "Approval", "Manual"),
@@ -794,18 +875,200 @@ def test_the_road_from_source_to_production() -> None:
     ]
 
 
+def test_nothing_is_deployed_before_it_is_checked() -> None:
+    scan, tests = actions(project())["Security/Scan"], actions(project())["Security/UnitTests"]
+    assert scan["Configuration"]["ProjectName"] == project().name("SecurityProject")
+    assert environment_of(project(), "SecurityProject")["EXPORT_TEMPLATE_NAME"] == "template-export.yml"
+    assert tests["Configuration"] == {"ProjectName": project().name("UnitTestsProject")}
+    assert [artifact["Name"] for artifact in tests["InputArtifacts"]] == ["SourceArtifact"]
+
+
+def test_what_checks_may_ask_aws_for_nothing_but_its_files_and_a_place_to_report() -> None:
+    statements = statements_of(Resolved("data-science-account.yaml"), "SecurityRole")
+    services = {action.partition(":")[0] for statement in statements for action in many(statement["Action"])}
+    assert services == {"codebuild", "kms", "logs", "s3"}
+    assert not granted(statements, "codebuild:StartBuild")
+
+
+STACK_SETS = ("stackset-self-managed", "stackset-service-managed")
+
+
+def road_of(resolved: Resolved) -> list[tuple[str, list[str]]]:
+    """Each stage of the deployment, and who performs its actions."""
+    stages = resolved.resources["Pipeline"]["Properties"]["Stages"]
+    return [
+        (stage["Name"], [action["ActionTypeId"]["Provider"] for action in stage["Actions"]])
+        for stage in stages
+        if stage["Name"].startswith("Deploy")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "provider"),
+    [
+        pytest.param({}, "CloudFormation", id="same-account by default"),
+        pytest.param({"DeployTarget": "same-account"}, "CloudFormation", id="same-account"),
+        pytest.param(ELSEWHERE, "CloudFormation", id="cloudformation"),
+        pytest.param(SELF_MANAGED, "CloudFormationStackSet", id="stackset-self-managed"),
+        pytest.param(SERVICE_MANAGED, "CodeBuild", id="stackset-service-managed"),
+    ],
+)
+def test_each_target_deploys_by_its_own_action_in_two_stages_and_in_three(
+    parameters: dict[str, str], provider: str
+) -> None:
+    with_approval, without = [provider, "CodeBuild", "Manual"], [provider, "CodeBuild"]
+    assert road_of(project(**parameters)) == [("DeployStaging", with_approval), ("DeployProd", without)]
+    assert road_of(project(**{**parameters, "StageLayout": "three", "AccountDevId": DEV})) == [
+        ("DeployDev", with_approval),
+        ("DeployPreprod", with_approval),
+        ("DeployProd", without),
+    ]
+
+
+STAGES_OF_THREE = [
+    ("Dev", "Dev", "dev", DEV),
+    ("Staging", "Preprod", "preprod", STAGING),
+    ("Prod", "Prod", "prod", PROD),
+]
+
+
+@pytest.mark.parametrize(("slot", "title", "stage", "account"), STAGES_OF_THREE)
+def test_each_of_three_stages_has_its_own_account_files_and_test(
+    slot: str, title: str, stage: str, account: str
+) -> None:
+    launched = project(**THREE)
+    deploy, test = (actions(launched)[f"Deploy{title}/{name}"] for name in ("Deploy", "Test"))
+    assert deploy["RoleArn"] == _reader(account, "sagemaker-seed/sagemaker-seed-deploy")
+    assert deploy["Configuration"]["StackName"] == f"sagemaker-{LONG_NAME}-{LONG_ID}-{stage}"
+    assert deploy["Configuration"]["TemplateConfiguration"] == f"BuildArtifact::{stage}-config-export.json"
+    assert test["Configuration"]["ProjectName"] == f"sagemaker-{LONG_NAME}-{LONG_ID}-test-{stage}"
+    assert test["OutputArtifacts"] == [{"Name": f"{title}TestResults"}]
+    told = environment_of(launched, f"Test{slot}Project")
+    assert (told["STAGE"], told["BUILD_CONFIG"]) == (stage, f"{stage}-config-export.json")
+    assert told["DEPLOY_ROLE_ARN"] == deploy["RoleArn"]
+    build = environment_of(launched, "BuildProject")
+    assert build[f"ACCOUNT_{stage.upper()}_ID"] == account
+    assert build[f"EXPORT_TEMPLATE_{stage.upper()}_CONFIG"] == f"{stage}-config-export.json"
+    assert not [name for name in build if "STAGING" in name]
+    assert f"{slot}Reads" in bucket_statements(launched, "ArtifactBucketPolicy")
+    assert f"{slot}Reads" in key_statements(launched)
+
+
+def test_a_self_managed_stack_set_works_by_two_roles_in_the_account_of_its_stage() -> None:
+    launched = project(**SELF_MANAGED)
+    assert actions(launched)["DeployStaging/Deploy"]["Configuration"] == {
+        "StackSetName": f"sagemaker-{LONG_NAME}-{LONG_ID}-staging",
+        "PermissionModel": "SELF_MANAGED",
+        "AdministrationRoleArn": _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-stackset-administration"),
+        "ExecutionRoleName": "sagemaker-seed-stackset-execution",
+        "TemplatePath": "BuildArtifact::template-export.yml",
+        "Parameters": "BuildArtifact::staging-config-export.json",
+        "DeploymentTargets": STAGING,
+        "Regions": LONG_REGION,
+    }
+    assert environment_of(launched, "BuildProject")["DEPLOY_TARGET"] == "stackset-self-managed"
+    assert "DeployProject" not in launched.resources
+
+
+def test_a_service_managed_stack_set_is_told_its_unit_and_the_account_in_it() -> None:
+    launched = project(**SERVICE_MANAGED)
+    configuration = actions(launched)["DeployProd/Deploy"]["Configuration"]
+    told = {entry["name"]: entry["value"] for entry in json.loads(configuration["EnvironmentVariables"])}
+    assert told == {
+        "STACK_SET_NAME": f"sagemaker-{LONG_NAME}-{LONG_ID}-prod",
+        "ORGANIZATIONAL_UNIT_ID": UNIT,
+        "ACCOUNT_ID": PROD,
+        "BUILD_CONFIG": "prod-config-export.json",
+    }
+    environment = environment_of(launched, "DeployProject")
+    assert environment["CALL_AS"] == "DELEGATED_ADMIN"
+    assert environment_of(project(**SERVICE_MANAGED, StackSetsCallAs="SELF"), "DeployProject")["CALL_AS"] == "SELF"
+    script = (SEED / "deploy/stackset.py").read_text(encoding="utf-8")
+    read = set(re.findall(r'^    \("([A-Z_]+)", ', script, re.MULTILINE))
+    assert read == {*told, *environment}, "every variable that it reads is given, and no other"
+    specification = yaml.safe_load(launched.resources["DeployProject"]["Properties"]["Source"]["BuildSpec"])
+    assert specification["phases"]["build"]["commands"] == ["python -m deploy.stackset"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "maker"),
+    [
+        (ELSEWHERE, "sagemaker-seed/sagemaker-seed-cloudformation"),
+        (SELF_MANAGED, "sagemaker-seed-stackset-execution"),
+        (SERVICE_MANAGED, "stacksets-exec-*"),
+    ],
+)
+def test_what_makes_the_endpoint_reads_the_artifacts(parameters: dict[str, str], maker: str) -> None:
+    launched = project(**parameters)
+    for statement in (
+        key_statements(launched)["ProdReads"],
+        bucket_statements(launched, "ArtifactBucketPolicy")["ProdReads"],
+    ):
+        assert statement["Condition"]["ArnLike"]["aws:PrincipalArn"][1] == _reader(PROD, maker)
+
+
+ACCOUNTS_MISSING = "Stack sets deploy to another account; give Account{}Id."
+UNIT_MISSING = "Service-managed stack sets need the unit of each stage; give OrganizationalUnit{}Id."
+ELSEWHERE_GIVEN = "Every stage of this product is in the account that launches it; leave Account{}Id empty."
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        pytest.param({}, "", id="nothing given"),
+        pytest.param(THREE, "", id="three"),
+        pytest.param(SELF_MANAGED, "", id="self-managed"),
+        pytest.param(SERVICE_MANAGED, "", id="service-managed"),
+        pytest.param({"DeployTarget": "same-account", "AccountProdId": ACCOUNT}, "", id="same account by its id"),
+        pytest.param(
+            {"DeployTarget": "same-account", "AccountProdId": PROD}, ELSEWHERE_GIVEN.format("Prod"), id="not the same"
+        ),
+        pytest.param(
+            {"DeployTarget": "same-account", "StageLayout": "three", "AccountDevId": DEV},
+            ELSEWHERE_GIVEN.format("Dev"),
+            id="development not the same",
+        ),
+        pytest.param({**SELF_MANAGED, "AccountProdId": ""}, ACCOUNTS_MISSING.format("Prod"), id="no account"),
+        pytest.param({**SELF_MANAGED, "AccountStagingId": ACCOUNT}, ACCOUNTS_MISSING.format("Staging"), id="here"),
+        pytest.param({**SELF_MANAGED, "StageLayout": "three"}, ACCOUNTS_MISSING.format("Dev"), id="no third account"),
+        pytest.param({**SERVICE_MANAGED, "OrganizationalUnitProdId": ""}, UNIT_MISSING.format("Prod"), id="no unit"),
+        pytest.param(
+            {**SERVICE_MANAGED, "StageLayout": "three", "AccountDevId": DEV},
+            UNIT_MISSING.format("Dev"),
+            id="no third unit",
+        ),
+    ],
+)
+def test_a_launch_is_refused_before_anything_is_made_if_its_target_lacks_something(
+    parameters: dict[str, str], said: str
+) -> None:
+    document = parse(text("project.yaml"))
+    given = [{"ParameterKey": key, "ParameterValue": value} for key, value in (PROJECT | parameters).items()]
+    texts = chosen(document.parameters, given, {})
+
+    def launch() -> Desired:
+        return Desired(document, texts, Place(ACCOUNT, "eu-west-1", "aws", "s", "arn"), str, lambda _: [])
+
+    if not said:
+        assert launch().resources
+        return
+    with pytest.raises(TemplateError, match=re.escape(said)):
+        launch()
+
+
 def test_training_is_one_build_of_the_newest_commit() -> None:
     properties = project().resources["TrainPipeline"]["Properties"]
     assert properties["PipelineType"] == "V2"
     assert properties["ExecutionMode"] == "SUPERSEDED"
     assert properties["RoleArn"] == _reader(ACCOUNT, "sagemaker-seed/sagemaker-seed-codepipeline")
-    assert "Variables" not in properties, "a commit is all that it takes"
+    assert properties["Variables"][0]["DefaultValue"] == "commit", "a commit is all that it takes"
     source, train = actions(project(), "TrainPipeline").values()
     assert source == actions(project())["Source/Source"], "both pipelines take the same branch, and neither polls"
     assert (train["ActionTypeId"]["Category"], train["ActionTypeId"]["Provider"]) == ("Build", "CodeBuild")
     assert train["Configuration"]["ProjectName"] == project().name("TrainProject")
     assert json.loads(train["Configuration"]["EnvironmentVariables"]) == [
-        {"name": "COMMIT_ID", "value": "#{Source.CommitId}", "type": "PLAINTEXT"}
+        {"name": "COMMIT_ID", "value": "#{Source.CommitId}", "type": "PLAINTEXT"},
+        {"name": "TRAIN_REASON", "value": "#{variables.Reason}", "type": "PLAINTEXT"},
     ]
 
 
@@ -818,7 +1081,7 @@ def test_the_artifacts_go_from_action_to_action(pipeline: str) -> None:
         assert set(inputs) <= made, name
         assert not set(outputs) & made, name
         made |= set(outputs)
-        if action["ActionTypeId"]["Category"] == "Test":
+        if action["ActionTypeId"]["Category"] == "Test" and name != "Security/UnitTests":
             assert inputs == ["SourceArtifact", "BuildArtifact"]
             assert action["Configuration"]["PrimarySource"] == "SourceArtifact"
             assert outputs, "the results are kept with the run"
@@ -860,8 +1123,44 @@ def test_a_stage_is_deployed_where_the_launch_says(
 def test_a_person_decides_within_a_week() -> None:
     approve = actions(project())["DeployStaging/Approve"]
     assert approve["TimeoutInMinutes"] == 7 * 24 * 60
-    assert "#{variables.ModelPackageArn}" in approve["Configuration"]["CustomData"]
-    assert approve["Configuration"]["ExternalEntityLink"].startswith("https://")
+    asked = {"CustomData": "#{StagingTest.SUMMARY_GIST}", "ExternalEntityLink": "#{StagingTest.SUMMARY_URL}"}
+    assert approve["Configuration"] == asked
+
+
+def test_the_test_before_an_approval_knows_what_to_summarise() -> None:
+    """It says what the approval asks: of which commit, for which stage, and as whom it may look there."""
+    test = actions(project(**ELSEWHERE))["DeployStaging/Test"]
+    told = {
+        variable["name"]: variable["value"] for variable in json.loads(test["Configuration"]["EnvironmentVariables"])
+    }
+    assert told == {
+        "COMMIT_ID": "#{Source.CommitId}",
+        "REPOSITORY_NAME": "#{Source.RepositoryName}",
+        "PIPELINE_EXECUTION_ID": "#{codepipeline.PipelineExecutionId}",
+    }
+
+
+def test_who_is_told_of_a_question_is_told_by_the_pipeline_alone_and_in_secret() -> None:
+    silent, told = project(), project(ApprovalEmail="people@example.com")
+    assert set(told.resources) - set(silent.resources) == {"ApprovalTopic", "ApprovalTopicPolicy"}
+    assert "NotificationArn" not in actions(silent)["DeployStaging/Approve"]["Configuration"]
+    assert actions(told)["DeployStaging/Approve"]["Configuration"]["NotificationArn"]
+    topic = told.resources["ApprovalTopic"]["Properties"]
+    assert topic["KmsMasterKeyId"]
+    assert topic["Subscription"] == [{"Protocol": "email", "Endpoint": "people@example.com"}]
+    allow, deny = told.resources["ApprovalTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (allow["Action"], deny["Effect"]) == ("sns:Publish", "Deny")
+    assert allow["Principal"]["AWS"].endswith(":role/sagemaker-seed/sagemaker-seed-codepipeline")
+
+
+# What actions give to later ones: CodeCommit by itself, a test's build because its buildspec exports it.
+GIVEN = {"CodeCommit": ("CommitId", "RepositoryName"), "CodeBuild": ("SUMMARY_URL", "SUMMARY_GIST")}
+
+
+def test_a_build_exports_what_the_approval_shows() -> None:
+    buildspec = yaml.safe_load((SEED / "test" / "buildspec.yml").read_text())
+    assert buildspec["env"]["exported-variables"] == list(GIVEN["CodeBuild"])
+    assert set(buildspec["env"]["variables"]) == set(GIVEN["CodeBuild"])  # so that neither is ever unresolved
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -869,13 +1168,15 @@ def test_an_action_uses_variables_of_an_earlier_one_or_of_the_pipeline(pipeline:
     known = {
         f"variables.{variable['Name']}" for variable in project().resources[pipeline]["Properties"].get("Variables", [])
     }
+    known.add("codepipeline.PipelineExecutionId")
     found = 0
     for name, action in actions(project(), pipeline).items():
         used = set(re.findall(r"#\{([^}]+)\}", json.dumps(action.get("Configuration", {}))))
         assert used <= known, name
         found += len(used)
         if "Namespace" in action:
-            known.add(f"{action['Namespace']}.CommitId")
+            provider = action["ActionTypeId"]["Provider"]
+            known |= {f"{action['Namespace']}.{variable}" for variable in GIVEN[provider]}
     assert found
 
 
@@ -1017,9 +1318,13 @@ def policies(resolved: Resolved) -> Iterator[tuple[str, str, list[dict[str, Json
     for logical_id, properties in resolved.of_type("AWS::IAM::Role").items():
         for policy in properties.get("Policies", []):
             yield logical_id, policy["PolicyName"], policy["PolicyDocument"]["Statement"]
-    for properties in resolved.of_type("AWS::IAM::RolePolicy").values():
-        role = next(key for key in resolved.resources if resolved.name(key) == properties["RoleName"])
-        yield role, properties["PolicyName"], properties["PolicyDocument"]["Statement"]
+        for attached in resolved.template["Resources"][logical_id]["Properties"].get("ManagedPolicyArns", []):
+            managed = resolved.of_type("AWS::IAM::ManagedPolicy")[attached["Ref"]]
+            yield logical_id, managed["ManagedPolicyName"], managed["PolicyDocument"]["Statement"]
+    for logical_id, properties in resolved.of_type("AWS::IAM::RolePolicy").items():
+        # Of a role of this template, or of another one: then it is a holder by itself.
+        named = (key for key in resolved.resources if resolved.name(key) == properties["RoleName"])
+        yield next(named, logical_id), properties["PolicyName"], properties["PolicyDocument"]["Statement"]
     for logical_id, properties in resolved.of_type("AWS::IAM::ManagedPolicy").items():
         yield logical_id, properties["ManagedPolicyName"], properties["PolicyDocument"]["Statement"]
 
@@ -1041,6 +1346,7 @@ ROLES = {
     "CodePipelineRole": "codepipeline",
     "EventsRole": "events",
     "BuildRole": "codebuild",
+    "SecurityRole": "codebuild",
     "TestRole": "codebuild",
     "TrainRole": "codebuild",
     "TrainingRole": "sagemaker",
@@ -1052,7 +1358,12 @@ SENDS_SOURCE_ACCOUNT = {"codebuild", "events"}
 
 
 @pytest.mark.parametrize(
-    ("name", "roles"), [("data-science-account.yaml", ROLES), ("catalog.yaml", {"LaunchRole": "servicecatalog"})]
+    ("name", "roles"),
+    [
+        ("data-science-account.yaml", ROLES),
+        ("catalog.yaml", {"LaunchRole": "servicecatalog"}),
+        ("watching.yaml", {"MonitorRole": "sagemaker", "WatchRole": "events"}),
+    ],
 )
 def test_each_role_trusts_one_service_for_one_account(name: str, roles: dict[str, str]) -> None:
     found = Resolved(name).of_type("AWS::IAM::Role")
@@ -1069,7 +1380,7 @@ def test_each_role_trusts_one_service_for_one_account(name: str, roles: dict[str
         }
 
 
-@pytest.mark.parametrize("name", ["data-science-account.yaml", "target-account.yaml", "catalog.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_a_boundary_bounds_every_role_when_there_is_one(name: str) -> None:
     boundary = f"arn:{'aws'}:iam::{ACCOUNT}:policy/boundary"
     assert all("PermissionsBoundary" not in role for role in Resolved(name).of_type("AWS::IAM::Role").values())
@@ -1080,11 +1391,28 @@ def test_a_boundary_bounds_every_role_when_there_is_one(name: str) -> None:
 def test_every_role_that_a_project_names_exists() -> None:
     account = Resolved("data-science-account.yaml").of_type("AWS::IAM::Role").values()
     made = {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in account}
+    endpoint = yaml.load((SEED / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), Loader=_Loader)
+    watching = Resolved("watching.yaml").of_type("AWS::IAM::Role").values()
+    assert {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in watching} == {
+        endpoint["Parameters"][f"{kind}RoleName"]["Default"] for kind in ("Monitor", "Watch")
+    }
     template = load("project.yaml")
     named = set(template["Mappings"]["Roles"]["Names"].values())
     named |= {template["Parameters"][f"SageMakerExecutionRole{stage}Name"]["Default"] for stage in ("Staging", "Prod")}
-    assert named - made == {"sagemaker-seed/sagemaker-seed-deploy"}, "only this one is in a stage's account"
+    made |= {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in _of_stack_sets("AdministrationRole")}
+    made |= {f"{role['Path'].strip('/')}/{role['RoleName']}" for role in _of_stack_sets("StackSetsRole")}
+    in_a_stage = {
+        "sagemaker-seed/sagemaker-seed-deploy",
+        "sagemaker-seed/sagemaker-seed-monitor",
+        "sagemaker-seed-stackset-execution",
+    }
+    assert named - made == in_a_stage, "only these are in a stage's account"
     assert made == named & made
+
+
+def _of_stack_sets(logical_id: str) -> list[dict[str, Json]]:
+    found = [Resolved("stacksets.yaml", DeployTarget=target).resources for target in STACK_SETS]
+    return [resources[logical_id]["Properties"] for resources in found if logical_id in resources]
 
 
 def test_every_role_has_its_arn_among_the_outputs() -> None:
@@ -1114,7 +1442,7 @@ STAR_ANYWAY = {
 }
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
     starred: set[str] = set()
     for holder, policy, statements in policies(Resolved(name)):
@@ -1143,6 +1471,8 @@ def test_a_policy_names_resources_wherever_iam_knows_any(name: str) -> None:
         ("catalog.yaml", {"s3:GetBucket*"}),
         ("data-science-account.yaml", {"kms:GenerateDataKey*", "kms:ReEncrypt*"}),
         ("target-account.yaml", {"kms:GenerateDataKey*"}),
+        ("watching.yaml", {"kms:GenerateDataKey*"}),
+        ("stored-inference.yaml", {"kms:GenerateDataKey*"}),
     ],
 )
 def test_actions_are_named_one_by_one(name: str, expected: set[str]) -> None:
@@ -1155,7 +1485,7 @@ def test_actions_are_named_one_by_one(name: str, expected: set[str]) -> None:
     assert {action for action in actions_ if set("*?") & set(action)} == expected
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_nothing_hands_on_a_role_to_just_anybody(name: str) -> None:
     passing = [
         (holder, statement)
@@ -1172,7 +1502,7 @@ def test_nothing_hands_on_a_role_to_just_anybody(name: str) -> None:
             assert statement["Condition"]["StringEquals"]["iam:PassedToService"]
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_no_key_is_used_unconditionally(name: str) -> None:
     harmless = (
         "kms:Describe",
@@ -1189,7 +1519,7 @@ def test_no_key_is_used_unconditionally(name: str) -> None:
             assert not risky or statement.get("Condition"), (holder, statement["Sid"])
 
 
-@pytest.mark.parametrize("name", ["catalog.yaml", "data-science-account.yaml", "target-account.yaml"])
+@pytest.mark.parametrize("name", BY_HAND)
 def test_policies_fit_iams_limits(name: str) -> None:
     resolved = Resolved(name)
     sizes: dict[str, int] = {}
@@ -1198,21 +1528,64 @@ def test_policies_fit_iams_limits(name: str) -> None:
         sizes[holder] = sizes.get(holder, 0) + len(document)
         assert len({statement["Sid"] for statement in statements}) == len(statements)
     for holder, size in sizes.items():
-        managed = resolved.resources[holder]["Type"] == "AWS::IAM::ManagedPolicy"
+        managed = holder in resolved.of_type("AWS::IAM::ManagedPolicy")
         assert size <= (6144 if managed else 10240), (holder, size)
 
 
-def test_a_stages_account_is_entered_by_the_pipeline_and_the_tests_of_one_account_alone() -> None:
-    trust = Resolved("target-account.yaml").resources["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]
+@pytest.mark.parametrize("external_id", ["", "from:platform-1"])
+def test_a_stages_account_is_entered_by_the_pipeline_and_the_tests_of_one_account_alone(external_id: str) -> None:
+    made = Resolved("target-account.yaml", ExternalId=external_id)
     role = f"arn:aws:iam::{DATA_SCIENCE_ACCOUNT}:role/sagemaker-seed/sagemaker-seed"
-    assert trust["Statement"] == [
-        {
-            "Effect": "Allow",
-            "Principal": {"AWS": f"arn:aws:iam::{DATA_SCIENCE_ACCOUNT}:root"},
-            "Action": "sts:AssumeRole",
-            "Condition": {"ArnEquals": {"aws:PrincipalArn": [f"{role}-codepipeline", f"{role}-test"]}},
-        }
+    enters = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{DATA_SCIENCE_ACCOUNT}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    tested = {"StringEquals": {"sts:ExternalId": external_id}} if external_id else {}
+    assert made.resources["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"] == [
+        enters | {"Condition": {"ArnEquals": {"aws:PrincipalArn": f"{role}-codepipeline"}}},
+        enters | {"Condition": {"ArnEquals": {"aws:PrincipalArn": f"{role}-test"}} | tested},
     ]
+
+
+def test_a_stages_account_lets_in_what_its_target_needs_and_no_more() -> None:
+    found = {
+        target: Resolved("target-account.yaml", DeployTarget=target).of_type("AWS::IAM::Role")
+        for target in ("cloudformation", *STACK_SETS)
+    }
+    sets = Resolved("stacksets.yaml")
+    for target in STACK_SETS:
+        deploy = found[target]["DeployRole"]
+        (trust,) = deploy["AssumeRolePolicyDocument"]["Statement"]
+        only = trust["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+        assert only.endswith("/sagemaker-seed-test"), "the pipeline itself has nothing to do there"
+        assert [policy["PolicyName"] for policy in deploy["Policies"]] == ["test", "approval"]
+    assert "CloudFormationRole" not in found["stackset-service-managed"], "Organizations makes one of its own"
+    execution, normal = (found[t]["CloudFormationRole"] for t in ("stackset-self-managed", "cloudformation"))
+    assert (execution["Path"], execution["RoleName"]) == ("/", "sagemaker-seed-stackset-execution")
+    (trust,) = execution["AssumeRolePolicyDocument"]["Statement"]
+    administration = sets.arn("AdministrationRole").replace(ACCOUNT, DATA_SCIENCE_ACCOUNT)
+    assert trust["Condition"] == {"ArnEquals": {"aws:PrincipalArn": administration}}
+    assumed = statements_of(sets, "AdministrationRole")
+    assert allowed(assumed, "sts:AssumeRole", f"arn:aws:iam::{STAGING}:role/{execution['RoleName']}")
+    assert not allowed(assumed, "sts:AssumeRole", f"arn:aws:iam::{STAGING}:role/sagemaker-seed/sagemaker-seed-deploy")
+    names = [policy["PolicyName"] for policy in normal["Policies"]]
+    assert [policy["PolicyName"] for policy in execution["Policies"]] == ["stacks", *names]
+
+
+def test_stack_sets_are_touched_by_name_alone() -> None:
+    name = f"sagemaker-{LONG_NAME}-{LONG_ID}-prod"
+    pipeline = Resolved("stacksets.yaml").resources["PipelinePolicy"]["Properties"]
+    build = Resolved("stacksets.yaml", DeployTarget="stackset-service-managed")
+    for statements, account in (
+        (pipeline["PolicyDocument"]["Statement"], ACCOUNT),
+        (statements_of(build, "StackSetsRole"), STAGING),  # a delegated administrator's sets are the management's
+    ):
+        own, other = (f"arn:aws:cloudformation:{LONG_REGION}:{account}:stackset/{n}:u" for n in (name, "landing-zone"))
+        for verb in ("UpdateStackSet", "CreateStackInstances", "DescribeStackSetOperation"):
+            assert allowed(statements, f"cloudformation:{verb}", own), verb
+            assert not allowed(statements, f"cloudformation:{verb}", other), verb
+        assert not allowed(statements, "cloudformation:DeleteStackSet", own)
 
 
 def test_a_stages_account_has_the_roles_that_a_project_names_there() -> None:
@@ -1534,7 +1907,9 @@ def _targets(resolved: Resolved, logical_id: str, resource: dict[str, Json], act
 
 
 @pytest.mark.parametrize(
-    "parameters", [HERE, ELSEWHERE, WITHOUT_TRAINING], ids=["here", "elsewhere", "without training"]
+    "parameters",
+    [HERE, ELSEWHERE, WITHOUT_TRAINING, THREE, SELF_MANAGED, SERVICE_MANAGED, {"RetrainOnDrift": "yes"}],
+    ids=["here", "elsewhere", "without training", "three stages", "self-managed", "service-managed", "on drift"],
 )
 def test_the_launch_role_can_make_change_and_delete_a_project(parameters: dict[str, str]) -> None:
     statements = statements_of(Resolved("catalog.yaml"), "LaunchRole")
@@ -1546,7 +1921,12 @@ def test_the_launch_role_can_make_change_and_delete_a_project(parameters: dict[s
 
 def test_the_launch_role_hands_on_to_each_service_the_roles_that_a_project_names_for_it() -> None:
     launched = project()
-    builds = {build["ServiceRole"] for build in launched.of_type("AWS::CodeBuild::Project").values()}
+    of_sets = project(**SERVICE_MANAGED)
+    all_builds = [
+        *launched.of_type("AWS::CodeBuild::Project").values(),
+        of_sets.resources["DeployProject"]["Properties"],
+    ]
+    builds = {build["ServiceRole"] for build in all_builds}
     pipelines = {pipeline["RoleArn"] for pipeline in launched.of_type("AWS::CodePipeline::Pipeline").values()}
     targets = [t for rule in launched.of_type("AWS::Events::Rule").values() for t in rule["Targets"]]
     deploys = {action["Configuration"]["RoleArn"] for name, action in actions(launched).items() if "/Deploy" in name}
@@ -1564,7 +1944,7 @@ def test_the_launch_role_hands_on_to_each_service_the_roles_that_a_project_names
 
 
 def test_what_the_launch_role_does_without_is_for_properties_that_nothing_uses() -> None:
-    resources = project(**ELSEWHERE).resources.values()
+    resources = project(**ELSEWHERE, RetrainOnDrift="yes").resources.values()
     for type_name, table in UNUSED_BY_PROJECT.items():
         properties = schema(type_name)["properties"]
         used = {key for resource in resources if resource["Type"] == type_name for key in resource["Properties"]}
@@ -1615,6 +1995,8 @@ def test_the_launch_role_harms_no_key_but_a_projects() -> None:
 
 # The same for an endpoint's stack, made by the cloudformation role.
 UNUSED_BY_ENDPOINT = {
+    "events:PutPartnerEvents": "rules are for events of AWS's own",
+    "s3:GetObject": "the definition of the monitor is in the template",
     "application-autoscaling:DeleteScheduledAction": "no scheduled actions",
     "application-autoscaling:PutScheduledAction": "no scheduled actions",
     "lambda:DeleteProvisionedConcurrencyConfig": "scales an endpoint, not a function",
@@ -1625,10 +2007,16 @@ ENDPOINT_ARNS = {
     "AWS::SageMaker::Model": "sagemaker:{here}:model/Model-x",
     "AWS::SageMaker::EndpointConfig": "sagemaker:{here}:endpoint-config/EndpointConfig-x",
     "AWS::SageMaker::Endpoint": "sagemaker:{here}:endpoint/{project}-prod",
+    "AWS::SageMaker::Pipeline": "sagemaker:{here}:pipeline/{project}-prod-monitor",
+    "AWS::Events::Rule": "events:{here}:rule/sagemaker-{id}-prod-monitor",
+    "AWS::CloudWatch::Dashboard": "cloudwatch::{account}:dashboard/sagemaker-{project}-prod",
     "AWS::CloudWatch::Alarm": "cloudwatch:{here}:alarm:sagemaker-{project}-prod-ErrorAlarm-x",
     "AWS::ApplicationAutoScaling::ScalableTarget": "application-autoscaling:{here}:scalable-target/x",
     "AWS::ApplicationAutoScaling::ScalingPolicy": "application-autoscaling:{here}:scalable-target/x",
+    "AWS::Scheduler::Schedule": "scheduler:{here}:schedule/default/{project}-prod",
 }
+# The role that a type hands on, where it is not the model's.
+HANDS_ON = {"AWS::Scheduler::Schedule": "iam::{account}:role/sagemaker-seed/sagemaker-seed-scheduler"}
 ENDPOINT_CALLS_ON = {
     "iam:PassRole": "iam::{account}:role/sagemaker-seed/sagemaker-seed-model",
     "iam:CreateServiceLinkedRole": "iam::{account}:role/aws-service-role/"
@@ -1641,18 +2029,29 @@ ENDPOINT_CALLS_ON = {
 STAR_IN_PRACTICE = {"cloudwatch:GetMetricData"}
 
 
+def endpoint_types() -> set[str]:
+    """The types of what the endpoint templates make, of every kind of inference."""
+    files = [SEED / "cfn-sm-endpoint-template.yml", *SEED.glob("inference/*/cfn-sm-endpoint-template.yml")]
+    loaded = [yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader) for file in files]
+    return {resource["Type"] for template in loaded for resource in template["Resources"].values()}
+
+
 def test_the_cloudformation_role_can_make_change_and_delete_an_endpoint() -> None:
-    endpoint = yaml.load((SEED / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8"), Loader=_Loader)
-    types = {resource["Type"] for resource in endpoint["Resources"].values()}
+    types = endpoint_types()
     assert types == set(ENDPOINT_ARNS)
-    statements = statements_of(Resolved("data-science-account.yaml"), "CloudFormationRole")
-    place = {"here": HERE_ARN, "account": ACCOUNT, "project": f"{LONG_NAME}-{LONG_ID}"}
+    statements = [
+        *statements_of(Resolved("data-science-account.yaml"), "CloudFormationRole"),
+        *statements_of(Resolved("stored-inference.yaml"), "SchedulePolicy"),
+        *statements_of(Resolved("watching.yaml"), "CloudFormationPolicy"),
+    ]
+    place = {"here": HERE_ARN, "account": ACCOUNT, "project": f"{LONG_NAME}-{LONG_ID}", "id": LONG_ID}
     missing = []
     for type_name in sorted(types):
         for action in sorted(handler_permissions(type_name) - set(UNUSED_BY_ENDPOINT)):
             where = ENDPOINT_ARNS[type_name]
             if not action.startswith(where.split(":")[0]):
                 where = ENDPOINT_CALLS_ON.get(action, where)
+                where = HANDS_ON.get(type_name, where) if action == "iam:PassRole" else where
             star = not (known_action(action) or {}).get("Resources") or action in STAR_IN_PRACTICE
             if not allowed(statements, action, "*" if star else f"arn:{'aws'}:{where.format(**place)}"):
                 missing.append((type_name, action))
@@ -1731,15 +2130,19 @@ def granted(statements: list[dict[str, Json]], action: str) -> bool:
     [
         ("BuildRole", ["build.py", "deploy/*.py"], ("sagemaker",), "sagemaker:ListModelPackages"),
         ("TestRole", ["test/*.py"], ("sagemaker", "sagemaker-runtime", "sts"), "sagemaker:InvokeEndpoint"),
+        ("TestRole", ["approval/*.py"], ("cloudformation", "codecommit", "s3", "sts"), "codecommit:GetCommit"),
     ],
 )
 def test_a_role_may_make_every_call_of_the_seeds_code(
     holder: str, files: list[str], services: tuple[str, ...], at_least: str
 ) -> None:
-    calls = aws_calls([file for pattern in files for file in sorted(SEED.glob(pattern))], services)
+    by_hand = {SEED / "test" / "shadow.py"}  # run by a person, with credentials of that person
+    paths = {file for pattern in files for file in SEED.glob(pattern)} - by_hand
+    calls = aws_calls(sorted(paths), services)
     assert at_least in calls
     statements = statements_of(Resolved("data-science-account.yaml"), holder)
-    assert {call for call in calls if not granted(statements, call)} == set()
+    # A person returns to an earlier model, not a build; the call is CodePipeline's, and SageMaker has one of that name.
+    assert {call for call in calls if not granted(statements, call)} <= {"sagemaker:StartPipelineExecution"}
 
 
 # Not called by what the seed brings: making something with tags asks for the right to tag; and a person who changes
@@ -1905,6 +2308,60 @@ def test_a_launch_role_that_exists_launches_and_none_is_made() -> None:
     tags = {tag["Key"]: tag["Value"] for tag in given.resources["SeedBucket"]["Properties"]["Tags"]}
     assert tags["sagemaker-seed:launch-role-arn"] == given.outputs["LaunchRoleArn"] == role
     assert {s["Sid"]: s for s in statements_of(given, "PublisherPolicy")}["LaunchRole"]["Resource"] == role
+
+
+SERVICE_ROLES = ("CodePipeline", "Events", "Build", "Test", "Train", "Training", "CloudFormation")
+
+
+@pytest.mark.parametrize("holder", SERVICE_ROLES)
+def test_a_service_role_that_exists_is_used_wherever_ours_would_be(holder: str) -> None:
+    role, ours = f"arn:{'aws'}:iam::{ACCOUNT}:role/team/own-role", f"sagemaker-seed-{holder.lower()}"
+    given = {f"Existing{holder}RoleArn": role}
+    own, account = Resolved("data-science-account.yaml"), Resolved("data-science-account.yaml", **given)
+    assert set(own.resources) - set(account.resources) == {f"{holder}Role"}
+    assert account.outputs[f"{holder}RoleArn"] == role
+    catalog = Resolved("catalog.yaml", **given)
+    tags = {tag["Key"]: tag["Value"] for tag in catalog.resources["SeedBucket"]["Properties"]["Tags"]}
+    assert tags[f"sagemaker-seed:role-{holder.lower()}"] == "team/own-role"
+    # Whoever hands it on hands on this one, and ours no more.
+    for before, after, roles in ((own, account, [f"{n}Role" for n in SERVICE_ROLES]), (None, catalog, ["LaunchRole"])):
+        for other in roles:
+            if other == f"{holder}Role":
+                continue
+            was = statements_of(before or Resolved("catalog.yaml"), other)
+            passed = [s for s in was if "iam:PassRole" in many(s["Action"]) and _names(s, ours)]
+            now = {s["Sid"]: s for s in statements_of(after, other)}
+            assert all(role in many(now[s["Sid"]]["Resource"]) for s in passed)
+            assert not any(_names(now[s["Sid"]], ours) for s in passed)
+
+
+def _names(statement: dict[str, Json], role: str) -> bool:
+    return any(str(resource).endswith(f"/{role}") for resource in many(statement["Resource"]))
+
+
+@pytest.mark.parametrize("holder", ["Deploy", "CloudFormation"])
+def test_a_role_of_a_stages_account_that_exists_is_used_in_place_of_ours(holder: str) -> None:
+    role = f"arn:{'aws'}:iam::{ACCOUNT}:role/team/own-role"
+    own, stage = Resolved("target-account.yaml"), Resolved("target-account.yaml", **{f"Existing{holder}RoleArn": role})
+    assert set(own.resources) - set(stage.resources) == {f"{holder}Role"}
+    assert stage.outputs[f"{holder}RoleArn"] == role
+    if holder == "CloudFormation":
+        passing = {s["Sid"]: s for s in statements_of(stage, "DeployRole")}["EndpointStacksRunWith"]
+        assert passing["Resource"] == role
+
+
+def test_who_enters_another_account_may_be_roles_that_exist() -> None:
+    pipeline, tests = (f"arn:{'aws'}:iam::{DATA_SCIENCE_ACCOUNT}:role/team/{name}" for name in ("runs", "tests"))
+    stage = Resolved("target-account.yaml", PipelineRoleArn=pipeline, TestRoleArn=tests)
+    trust = stage.resources["DeployRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert [s["Condition"]["ArnEquals"]["aws:PrincipalArn"] for s in trust] == [pipeline, tests]
+    account = Resolved("data-science-account.yaml", DeployRoleName="team/enters")
+    for holder in ("CodePipelineRole", "TestRole"):
+        enters = {s["Sid"]: s for s in statements_of(account, holder)}["OtherAccounts"]
+        assert enters["Resource"] == f"arn:{'aws'}:iam::*:role/team/enters"
+    tags = Resolved("catalog.yaml", DeployRoleName="team/enters", ExternalId="x1").resources["SeedBucket"]
+    found = {tag["Key"]: tag["Value"] for tag in tags["Properties"]["Tags"]}
+    assert (found["sagemaker-seed:role-deploy"], found["sagemaker-seed:external-id"]) == ("team/enters", "x1")
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_a_plan_writes_nothing(account: Account, seed: Seed) -> None:
     assert state(account) == before
 
 
+@pytest.mark.slow
 def test_changed_code_is_a_new_version_and_the_old_one_launches_what_it_did(account: Account, seed: Seed) -> None:
     first = run(account, seed)
     second = run(account, make_seed(seed.folder, "print('second')\n"))
@@ -169,6 +170,23 @@ def test_answers_are_bound_as_data(seed: Seed) -> None:
     bound = releases.read_template(release.template.content.decode(), "t")["Mappings"]["Seed"]
     assert bound["Code"] == {"Bucket": "a-bucket", "Key": release.code.key}
     assert bound["Release"] == {"Project": "null", "Team": "Team- .x y_", "Version": release.version}
+
+
+@pytest.mark.parametrize(("target", "stages"), [("cloudformation", "two"), ("stackset-service-managed", "three")])
+def test_a_version_can_be_launched_in_the_organisations_way_alone(tmp_path: Path, target: str, stages: str) -> None:
+    seed = make_seed(tmp_path / "seed", "", deploy_target=target, stages=stages)
+    text = product_template().read_text()
+    release = releases.make(seed, bundles.pack(seed.folder), text, "a-bucket")
+    parameters = releases.read_template(release.template.content.decode(), "t")["Parameters"]
+    for name, value in (("DeployTarget", target), ("StageLayout", stages)):
+        assert (parameters[name]["Default"], parameters[name]["AllowedValues"]) == (value, [value])
+        assert len(releases.read_template(text, "t")["Parameters"][name]["AllowedValues"]) > 1
+
+
+def test_a_template_without_a_place_for_the_choice_is_refused(seed: Seed) -> None:
+    text = product_template().read_text().replace(" # bound: stages", "")
+    with pytest.raises(BadInput, match=r"project\.yaml: must have `Default: \.\.\. # bound: stages` exactly once"):
+        releases.make(seed, bundles.pack(seed.folder), text, "a-bucket")
 
 
 @pytest.mark.parametrize(
@@ -394,6 +412,28 @@ def test_tags_and_launch_role_of_the_product_are_repaired(account: Account, seed
     assert [step["write"] for step in steps] == ["tag the product", "change the launch role of the product"]
     prove(account.clients(), published)
     assert run(account, seed, launch_role_arn=role)["steps"] == []
+
+
+@pytest.mark.slow
+def test_roles_and_the_external_id_of_the_accounts_are_bound_and_make_another_version(
+    account: Account, seed: Seed
+) -> None:
+    plain = run(account, seed)["version"]
+    s3 = account.client("s3")
+    told = {"role-train": "team/train", "role-deploy": "enter", "external-id": "from-platform"}
+    tags = s3.get_bucket_tagging(Bucket=account.bucket)["TagSet"]
+    more = [{"Key": f"sagemaker-seed:{key}", "Value": value} for key, value in told.items()]
+    s3.put_bucket_tagging(Bucket=account.bucket, Tagging={"TagSet": [*tags, *more]})
+    published = run(account, seed)
+    assert published["version"] != plain
+    key = published["template_url"].partition("amazonaws.com/")[2]
+    bound = s3.get_object(Bucket=account.bucket, Key=key)["Body"].read().decode()
+    roles = releases.read_template(bound, key)["Mappings"]["Roles"]
+    assert roles["Names"]["Train"] == "team/train"
+    assert roles["Names"]["Training"] == "sagemaker-seed/sagemaker-seed-training", "a longer name is another role's"
+    assert (roles["Names"]["Deploy"], roles["Deploy"]["ExternalId"]) == ("enter", "from-platform")
+    assert "sagemaker-seed-deploy" not in bound
+    assert run(account, seed)["steps"] == []
 
 
 @pytest.mark.slow

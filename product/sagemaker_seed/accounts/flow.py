@@ -12,10 +12,16 @@ from ..errors import BadInput
 from ..publish.release import read_template
 from . import projects, settings, stacks
 from .connections import Clients, Place, check_identities, readable
-from .settings import Settings
+from .settings import DATA_SCIENCE, SAME_NAME, Settings
 from .stacks import Action, Step, Wanted
 
 ROLES_STACK, CATALOG_STACK, STAGE_STACK = "sagemaker-seed-roles", "sagemaker-seed-catalog", "sagemaker-seed-stage"
+STACK_SETS_STACK = "sagemaker-seed-stacksets"
+DEPLOY_ROLE = SAME_NAME[0]
+WATCH_STACK = "sagemaker-seed-watch"
+STORED_STACK, STORED_TEMPLATE = "sagemaker-seed-stored-inference", "stored-inference.yaml"
+# Whose tests look at a stage: the role of the account that trains itself, where the stage is there.
+TEST_ROLES = {True: "sagemaker-seed-test", False: "sagemaker-seed-deploy"}
 _SIGNS = {Action.CREATE: "+", Action.CREATE_AGAIN: "+", Action.UPDATE: "~"}
 
 
@@ -69,18 +75,45 @@ def _deployments(wanted: Settings) -> Iterator[tuple[Place, str, str, dict[str, 
         BadInput: the file gives a parameter that no template of that account has.
     """
     first, here = wanted.regions[0], wanted.data_science
+    told = {**_deploy_role(wanted), **_external_id(wanted)}
     found: list[tuple[Place, str, str, dict[str, str]]] = [
-        (Place(here, first), ROLES_STACK, "data-science-account.yaml", _readers(wanted)),
-        *((Place(here, region), CATALOG_STACK, "catalog.yaml", {}) for region in wanted.regions),
+        (Place(here, first), ROLES_STACK, "data-science-account.yaml", {**_readers(wanted), **_deploy_role(wanted)}),
+        *((Place(here, region), CATALOG_STACK, "catalog.yaml", told) for region in wanted.regions),
     ]
+    if wanted.target in settings.STACK_SETS:
+        found.insert(1, (Place(here, first), STACK_SETS_STACK, "stacksets.yaml", {"DeployTarget": wanted.target}))
     # A stage in the account that launches has all it needs there already; two stages in one account share the roles.
     reads = {None: {}, True: {"ReadsDefaultBucket": "yes"}, False: {"ReadsDefaultBucket": "no"}}
-    worked_out = {"DataScienceAccountId": here.id, **reads[wanted.default_bucket]}
+    worked_out = {
+        "DataScienceAccountId": here.id,
+        "DeployTarget": wanted.target,
+        **reads[wanted.default_bucket],
+        **_external_id(wanted),
+    }
+    for name, role in (("PipelineRoleArn", "CodePipeline"), ("TestRoleArn", "Test")):
+        if arn := here.parameters.get(f"Existing{role}RoleArn"):
+            worked_out[name] = arn
     found += [
         (Place(account, first), STAGE_STACK, "target-account.yaml", worked_out)
         for account in wanted.accounts
         if account is not here
     ]
+    found += [
+        (Place(account, first), WATCH_STACK, "watching.yaml", {"DataScienceAccountId": here.id})
+        for account in wanted.accounts
+        if wanted.watching and set(account.roles) - {settings.DATA_SCIENCE}
+    ]
+    if wanted.stored_inference:
+        found += [
+            (
+                Place(account, first),
+                STORED_STACK,
+                "stored-inference.yaml",
+                {"TestRoleName": TEST_ROLES[account is here]},
+            )
+            for account in wanted.accounts
+            if set(account.roles) - {settings.DATA_SCIENCE}
+        ]
     problems = []
     for account in wanted.accounts:
         declared = [_declared(file) for place, _, file, _ in found if place.account is account]
@@ -100,8 +133,20 @@ def _readers(wanted: Settings) -> dict[str, str]:
     """Who reads the default bucket; the template itself leaves out an account that is given twice, or is its own."""
     if wanted.default_bucket is None:
         return {}
-    stages = [wanted.of(role).id if wanted.default_bucket else "" for role in settings.STAGES]
-    return {f"DefaultBucketReaderId{number}": reader for number, reader in enumerate(stages, 1)}
+    others = dict.fromkeys(wanted.of(stage).id for stage in wanted.stages if DATA_SCIENCE not in wanted.of(stage).roles)
+    slots = [*(others if wanted.default_bucket else ()), *[""] * settings.READERS][: settings.READERS]
+    return {f"DefaultBucketReaderId{number}": reader for number, reader in enumerate(slots, 1)}
+
+
+def _deploy_role(wanted: Settings) -> dict[str, str]:
+    """The name of the role that stages have in place of ours, for those who assume it."""
+    elsewhere = [account for account in wanted.accounts if account is not wanted.data_science]
+    deploy = [a.parameters[DEPLOY_ROLE] for a in elsewhere if DEPLOY_ROLE in a.parameters]
+    return {"DeployRoleName": deploy[0].partition(":role/")[2]} if deploy else {}
+
+
+def _external_id(wanted: Settings) -> dict[str, str]:
+    return {} if wanted.external_id is None else {"ExternalId": wanted.external_id}
 
 
 def _declared(file: str) -> Mapping[str, Any]:
@@ -176,10 +221,11 @@ def _result(
         if "SeedBucket" in outputs:
             buckets[region] = outputs["SeedBucket"]
             console.say(f"  seed_bucket in {region}: {outputs['SeedBucket']}")
-    launch = {
-        f"Account{short}Id": wanted.of(role).id for role, short in (("staging", "Staging"), ("production", "Prod"))
-    }
-    console.say(f"  launch parameters: {', '.join(f'{name}={value}' for name, value in launch.items())}")
+    launch = {f"Account{slot}Id": wanted.of(stage).id for stage, slot in wanted.stages.items()}
+    units = {wanted.stages[stage]: unit for stage, unit in wanted.units.items()}
+    launch |= {f"OrganizationalUnit{slot}Id": unit for slot, unit in units.items()}
+    said = ", ".join(f"{name}={value}" for name, value in launch.items())
+    console.say(f"  launch parameters: {said or 'none is needed'}")
     return {
         "applied": applied,
         "stacks": [

@@ -10,10 +10,16 @@ from typing import Any
 
 import yaml
 
+from ..answers import TARGETS
 from ..errors import BadInput
 
-DATA_SCIENCE, STAGES = "data-science", ("staging", "production")
-ROLES = (DATA_SCIENCE, *STAGES)
+DATA_SCIENCE = "data-science"
+# The stages, in their order, and what they are called in launch parameters; the file has one layout or the other.
+TWO = {"staging": "Staging", "production": "Prod"}
+THREE = {"development": "Dev", "pre-production": "Staging", "production": "Prod"}
+SAME_ACCOUNT, SERVICE_MANAGED = "same-account", "stackset-service-managed"
+STACK_SETS = ("stackset-self-managed", SERVICE_MANAGED)
+READERS = 2  # of the default bucket, as many as data-science-account.yaml has parameters for
 PRINCIPALS, PATTERNS = 5, 2  # as many as catalog.yaml has parameters for
 
 _ACCOUNT = re.compile(r"[0-9]{12}")
@@ -21,21 +27,32 @@ _REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 _ARN = re.compile(r"arn:[a-z-]+:iam::([0-9]{12}):(role|user|group)/.+")
 _PATTERN = re.compile(r"arn:[a-z-]+:iam:::role/.+")
 _YES = {"yes": True, "true": True, "no": False, "false": False}
-_SWITCHES: dict[str, bool | None] = {"sagemaker-projects": True, "aws-template-roles": False, "default-bucket": None}
-_KEYS = {"regions", "principals", *ROLES, *_SWITCHES}
+_SWITCHES: dict[str, bool | None] = {
+    "sagemaker-projects": True,
+    "aws-template-roles": False,
+    "default-bucket": None,
+    "stored-inference": False,
+    "watching": False,
+}
+_KEYS = {"regions", "principals", "external-id", "deploy-target", DATA_SCIENCE, *TWO, *THREE, *_SWITCHES}
+_UNIT = re.compile(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}|r-[a-z0-9]{4,32}")
+_EXTERNAL_ID = re.compile(r"[\w+=.@:/-]{2,128}")
+# Of our roles, those that a project names in every account by one path and name.
+SAME_NAME = ("ExistingDeployRoleArn", "ExistingCloudFormationRoleArn")
 # What the file says in other words, or what is worked out.
 _NOT_PARAMETERS = re.compile(
-    r"Principal(Arn|Pattern)[0-9]|DataScienceAccountId|DefaultBucketReaderId[0-9]|ReadsDefaultBucket"
+    r"Principal(Arn|Pattern)[0-9]|DataScienceAccountId|DefaultBucketReaderId[0-9]|DeployTarget|ReadsDefaultBucket"
+    r"|DeployRoleName|PipelineRoleArn|TestRoleArn|TestRoleName|ExternalId"
 )
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account, and what it is for; one account may be all three.
+    """An account, and what it is for; one account may be everything.
 
     Attributes:
         id: twelve digits.
-        roles: of :data:`ROLES`.
+        roles: :data:`DATA_SCIENCE`, or the name of a stage.
         profile: of the AWS configuration; None for the current credentials.
         parameters: for the templates that go there, on top of what is worked out.
     """
@@ -60,7 +77,13 @@ class Settings:
         patterns: the same, as patterns without an account id.
         projects: whether SageMaker's switch for projects is turned on.
         aws_template_roles: whether the roles of AWS's own project templates are made.
+        external_id: what tests say to enter another account; None leaves that as it is, empty is nothing.
         default_bucket: whether stages may run models from SageMaker's default bucket; None leaves that as it is.
+        target: how endpoints get into the stages' accounts, as the question ``deploy_target`` has it.
+        stages: those in the file, each with its place among the launch parameters, in their order.
+        units: the organizational units of stages.
+        watching: whether accounts with a stage get the roles that monitors run with; without it, what is there stays.
+        stored_inference: whether stages get what asynchronous and batch inference need.
     """
 
     accounts: tuple[Account, ...]
@@ -70,6 +93,12 @@ class Settings:
     projects: bool = True
     aws_template_roles: bool = False
     default_bucket: bool | None = None
+    target: str = TARGETS[0]
+    stages: Mapping[str, str] = field(default_factory=lambda: TWO)
+    units: Mapping[str, str] = field(default_factory=dict)
+    external_id: str | None = None
+    watching: bool = False
+    stored_inference: bool = False
 
     @property
     def data_science(self) -> Account:
@@ -108,6 +137,7 @@ class _Reader:
 
     def __init__(self, content: Mapping[str, Any]) -> None:
         self._content = content
+        self._units: dict[str, str] = {}
         self.problems: list[str] = []
 
     def settings(self) -> Settings | None:
@@ -115,20 +145,31 @@ class _Reader:
         self.problems += [f"{key}: is no key of this file; those are {', '.join(sorted(_KEYS))}" for key in unknown]
         regions = self._texts("regions")
         self._each("regions", regions, _REGION, "a region such as eu-west-1")
-        sections = {role: self._section(role) for role in ROLES}
+        target, stages = self._target(), self._stages()
+        sections = {role: self._section(role) for role in (DATA_SCIENCE, *stages)}
         principals = self._texts("principals")
         patterns = tuple(p for p in principals if _PATTERN.fullmatch(p))
         exact = tuple(p for p in principals if p not in patterns)
         self._each("principals", exact, _ARN, "the ARN of a role, user or group, or of a role without an account id")
         switches = {name: self._switch(name, default) for name, default in _SWITCHES.items()}
+        external_id = self._content.get("external-id")
+        if external_id and not (isinstance(external_id, str) and _EXTERNAL_ID.fullmatch(external_id)):
+            self.problems.append("external-id: must be 2 to 128 letters, digits and + = . @ : / - _, or empty")
         if self.problems:
             return None
         accounts = self._accounts({role: section for role, section in sections.items() if section is not None})
         here = sections[DATA_SCIENCE]
+        self._check_target(target, {role: section for role, section in sections.items() if section is not None})
+        if switches["default-bucket"] and len({a.id for a in accounts if DATA_SCIENCE not in a.roles}) > READERS:
+            self.problems.append(f"default-bucket: data-science-account.yaml lets {READERS} other accounts read it")
         for arn in exact:
             match = _ARN.fullmatch(arn)
             if here is not None and match is not None and match[1] != here.id:
                 self.problems.append(f"principals: {arn} is of another account than data-science, {here.id}")
+        for name in SAME_NAME:
+            having = [a for a in accounts if name == SAME_NAME[1] or a.roles[0] != DATA_SCIENCE]
+            if len({a.parameters.get(name, "").partition(":role/")[2] for a in having}) > 1:
+                self.problems.append(f"parameters: {name}: must be of one path and name in every account that has it")
         for what, found, most in (("ARNs", exact, PRINCIPALS), ("patterns", patterns, PATTERNS)):
             if len(found) > most:
                 self.problems.append(f"principals: {len(found)} {what}, and catalog.yaml takes {most}; use a pattern")
@@ -140,7 +181,40 @@ class _Reader:
             projects=bool(switches["sagemaker-projects"]),
             aws_template_roles=bool(switches["aws-template-roles"]),
             default_bucket=switches["default-bucket"],
+            target=target,
+            stages=stages,
+            units=self._units,
+            external_id=external_id,
+            watching=bool(switches["watching"]),
+            stored_inference=bool(switches["stored-inference"]),
         )
+
+    def _target(self) -> str:
+        value = self._content.get("deploy-target", TARGETS[0])
+        if value not in TARGETS:
+            self.problems.append(f"deploy-target: {value!r} must be one of {', '.join(TARGETS)}")
+        return str(value)
+
+    def _stages(self) -> dict[str, str]:
+        """The layout that the file has; where every stage is in one account they may be left out."""
+        three = [stage for stage in THREE if stage in self._content and stage not in TWO]
+        if three and "staging" in self._content:
+            self.problems.append(f"staging: with {' and '.join(three)} there is pre-production in its place")
+        stages = THREE if three else TWO
+        if self._content.get("deploy-target") == SAME_ACCOUNT:
+            return {stage: slot for stage, slot in stages.items() if stage in self._content}
+        return stages
+
+    def _check_target(self, target: str, sections: Mapping[str, Account]) -> None:
+        here = sections[DATA_SCIENCE].id
+        for stage in sections.keys() - {DATA_SCIENCE}:
+            same = sections[stage].id == here
+            if target == SAME_ACCOUNT and not same:
+                self.problems.append(f"{stage}: with deploy-target {target} it is the data-science account, {here}")
+            if target in STACK_SETS and same:
+                self.problems.append(f"{stage}: is the data-science account, and stack sets deploy to another one")
+            if target == SERVICE_MANAGED and stage not in self._units:
+                self.problems.append(f"{stage}: unit: must be given with deploy-target {target}")
 
     def _texts(self, key: str) -> tuple[str, ...]:
         """A list of texts, each once; one text alone is a list of one."""
@@ -168,8 +242,13 @@ class _Reader:
         if not isinstance(value, dict):
             self.problems.append(f"{role}: must say which account it is")
             return None
-        unknown = sorted(set(value) - {"account", "profile", "parameters"})
-        self.problems += [f"{role}: {key} is none of account, profile, parameters" for key in unknown]
+        known = ("account", "profile", "parameters", *(("unit",) if role != DATA_SCIENCE else ()))
+        unknown = sorted(set(value) - set(known))
+        self.problems += [f"{role}: {key} is none of {', '.join(known)}" for key in unknown]
+        if "unit" in value and role != DATA_SCIENCE:
+            self._units[role] = str(value["unit"])
+            if _UNIT.fullmatch(self._units[role]) is None:
+                self.problems.append(f"{role}: unit: {value['unit']!r} must be the id of an organizational unit")
         number, profile, parameters = value.get("account"), value.get("profile"), value.get("parameters") or {}
         if not isinstance(number, str) or _ACCOUNT.fullmatch(number) is None:
             self.problems.append(f"{role}: account: {number!r} must be the 12 digits of an account id")

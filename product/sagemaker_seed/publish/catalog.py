@@ -1,29 +1,45 @@
-"""Finds where to publish: the seed bucket of catalog.yaml, and from its tags the portfolio and the launch role."""
+"""Finds where to publish: the seed bucket of catalog.yaml, and from its tags the portfolio and the roles."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 from botocore.loaders import Loader
 
 from ..errors import BadInput
 from .clients import Clients
+from .release import Accounts
 
 PORTFOLIO_TAG = "sagemaker-seed:portfolio-id"
 LAUNCH_ROLE_TAG = "sagemaker-seed:launch-role-arn"
+# Of a service role that is not the one of our account templates: the tag's end says which, its value the path and name.
+ROLE_TAGS = "sagemaker-seed:role-"
+EXTERNAL_ID_TAG = "sagemaker-seed:external-id"
+
+
+def accounts_of(tags: Mapping[str, str]) -> Accounts:
+    """What a seed bucket's tags say of the accounts."""
+    roles = {key.removeprefix(ROLE_TAGS): value for key, value in tags.items() if key.startswith(ROLE_TAGS)}
+    return Accounts(roles, tags.get(EXTERNAL_ID_TAG, ""))
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """What catalog.yaml made in one account and region."""
+    """What catalog.yaml made in one account and region.
+
+    Attributes:
+        accounts: what the organisation's accounts have in place of what our templates make.
+    """
 
     account: str
     region: str
     bucket: str
     portfolio_id: str
     launch_role_arn: str
+    accounts: Accounts = field(default_factory=Accounts)
 
     def url(self, key: str) -> str:
         """The HTTPS address of an object in the seed bucket, as Service Catalog takes it."""
@@ -86,7 +102,7 @@ def find(clients: Clients, bucket: str, portfolio_id: str | None = None, launch_
         raise BadInput(
             f"portfolio {portfolio} does not exist in {account} {clients.region}; give --portfolio-id"
         ) from None
-    return Catalog(account, clients.region, bucket, portfolio, role)
+    return Catalog(account, clients.region, bucket, portfolio, role, accounts_of(tags))
 
 
 def _tags(clients: Clients, bucket: str, account: str) -> dict[str, str]:

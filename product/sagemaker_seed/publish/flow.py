@@ -44,9 +44,11 @@ def publish(
         raise BadInput("seed_bucket: is not known; answer it when rendering, or give --bucket (catalog.yaml makes one)")
     packed = bundles.pack(seed.folder)
     template = template or product_template()
-    release = releases.make(seed, packed, template.read_text(encoding="utf-8"), bucket, template.name)
+    text = template.read_text(encoding="utf-8")
+    releases.make(seed, packed, text, bucket, template.name)  # what is wrong with it, before AWS is asked anything
     with readable_errors():
         catalog = catalogs.find(clients, bucket, portfolio_id, launch_role_arn)
+    release = releases.make(seed, packed, text, bucket, template.name, accounts=catalog.accounts)
     plan = planning.plan(clients, release, catalog)
     _show(plan, console)
     result = _summary(plan, release)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -35,7 +37,13 @@ PLACEHOLDERS = {
     "unbound-project": "project",
     "unbound-team": "team",
     "unbound-version": "version",
+    "unbound-external-id": "external-id",
 }
+# The answers that a parameter of the product template carries. Its Default and AllowedValues end in a comment,
+# `# bound: <answer>`; publishing leaves it no value but the answer, so that a launch cannot choose another.
+CHOICES = ("deploy_target", "stages")
+# The roles of our account templates, as the product template names them; publishing puts others in their place.
+OUR_ROLE = "sagemaker-seed/sagemaker-seed-{}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,19 @@ class Artifact:
     key: str
     content: bytes
     media_type: str
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What a published template has to know of the accounts that projects run in.
+
+    Attributes:
+        roles: path and name of each service role that exists already, by the last word of our own one's name.
+        external_id: what the tests say to enter another account; empty for nothing.
+    """
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    external_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,20 +125,58 @@ def _bind(source: str, values: dict[str, str], name: str) -> str:
     return source
 
 
-def make(seed: Seed, bundle: Bundle, template: str, bucket: str, name: str = "project.yaml") -> Release:
+def bind_choices(source: str, answers: Mapping[str, str], name: str) -> str:
+    """The template whose parameters can have the values of the answers in :data:`CHOICES`, and no others.
+
+    Raises:
+        BadInput: the template lacks a place for one of them.
+    """
+    for choice in CHOICES:
+        value = json.dumps(answers[choice])
+        for key, bound in (("Default", value), ("AllowedValues", f"[{value}]")):
+            line = re.compile(rf"^( +{key}: ).+ # bound: {choice}$", re.MULTILINE)
+            source, count = line.subn(rf"\g<1>{bound}", source)
+            if count != 1:
+                raise BadInput(f"{name}: must have `{key}: ... # bound: {choice}` exactly once, has it {count} times")
+    return source
+
+
+def with_roles(source: str, roles: Mapping[str, str]) -> str:
+    """The template with every mention of a role of ours turned into the one that exists in its place."""
+    for last, existing in roles.items():
+        # A role's path and name have no backslash, so that they can stand for themselves in a replacement.
+        source = re.sub(rf"\b{re.escape(OUR_ROLE.format(last))}(?![\w-])", existing, source)
+    return source
+
+
+def make(
+    seed: Seed,
+    bundle: Bundle,
+    template: str,
+    bucket: str,
+    name: str = "project.yaml",
+    *,
+    accounts: Accounts | None = None,
+) -> Release:
     """The release of a bundle: its keys, the template with the mapping ``Seed`` bound, and the version's name.
 
     The version's digest covers the seed code and the product template, so that a change of either is a new
-    version; it does not cover the bucket, so that the same release has the same name in every region.
+    version; so is another role or external id. It does not cover the bucket, so that the same release has the same
+    name in every region.
 
     Args:
-        template: the text of the product template, with each of ``PLACEHOLDERS`` once.
+        template: the text of the product template, with each of ``PLACEHOLDERS`` once, and each of ``CHOICES``.
+        accounts: what is there in place of what our account templates make; None for nothing.
 
     Raises:
         BadInput: the template does not parse, is too large, or lacks a placeholder.
     """
-    digest = _sha256(f"{bundle.digest}\n{_sha256(template.encode())}\n".encode())
+    accounts = accounts or Accounts()
+    template = with_roles(template, accounts.roles)
+    told = f"{accounts.external_id}\n" if accounts.external_id else ""
+    digest = _sha256(f"{bundle.digest}\n{_sha256(template.encode())}\n{told}".encode())
     values = {
+        "external-id": accounts.external_id,
         "bucket": bucket,
         "key": f"seed-code/{seed.slug}/{bundle.digest}.zip",
         "project": seed.slug,
@@ -125,6 +184,7 @@ def make(seed: Seed, bundle: Bundle, template: str, bucket: str, name: str = "pr
         "version": f"{seed.template_version}-{digest[:12]}",
     }
     bound = _bind(template, {placeholder: values[what] for placeholder, what in PLACEHOLDERS.items()}, name)
+    bound = bind_choices(bound, seed.answers, name)
     read_template(bound, name)
     content = bound.encode()
     if len(content) > MAX_TEMPLATE_BYTES:

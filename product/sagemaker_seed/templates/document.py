@@ -97,7 +97,7 @@ def parse(text: str, known_types: Collection[str] | None = None) -> Document:
     content = _decoded(text)
     for section, what in REFUSED_SECTIONS.items():
         if section in content:
-            raise TemplateError(f"Template format error: the embedded AWS does not have {section}: {what}.")
+            raise TemplateError(f"Template format error: {section} is not supported here: {what}.")
     if strange := [key for key in content if key not in SECTIONS]:
         raise TemplateError(f"Invalid template property or properties [{', '.join(strange)}]")
     _check_head(content)
@@ -118,8 +118,8 @@ def parse(text: str, known_types: Collection[str] | None = None) -> Document:
         check(document)
     if "{{resolve:" in text:
         raise TemplateError(
-            "Template format error: the embedded AWS does not have dynamic references ({{resolve:...}}) to Parameter "
-            "Store and Secrets Manager."
+            "Template format error: dynamic references ({{resolve:...}}) to Parameter Store and Secrets Manager are "
+            "not supported here."
         )
     if known_types is not None and (unknown := sorted(set(document.types) - set(known_types))):
         raise TemplateError(
@@ -246,9 +246,7 @@ def _check_resources(document: Document) -> None:
                 f"Template format error: [/Resources/{name}] Every Resources object must contain a Type"
             )
         if refused := sorted(REFUSED_ATTRIBUTES & set(resource)):
-            raise TemplateError(
-                f"Template format error: the embedded AWS does not have {', '.join(refused)} (resource {name})."
-            )
+            raise TemplateError(f"Template format error: not supported here: {', '.join(refused)} (resource {name}).")
         if strange := sorted(set(resource) - RESOURCE_ATTRIBUTES):
             raise TemplateError(f"Invalid template resource property '{strange[0]}' (resource {name})")
         properties = resource.get("Properties", {})
@@ -257,7 +255,9 @@ def _check_resources(document: Document) -> None:
         for attribute, allowed in POLICIES.items():
             value = resource.get(attribute, "Delete")
             if not isinstance(value, str) or value not in allowed:
-                what = "the embedded AWS takes no snapshots" if value == "Snapshot" else f"one of {sorted(allowed)}"
+                what = (
+                    "no Snapshot, which is not supported here" if value == "Snapshot" else f"one of {sorted(allowed)}"
+                )
                 raise TemplateError(
                     f"Template format error: Unrecognized {attribute} {value} for resource {name}: {what}."
                 )

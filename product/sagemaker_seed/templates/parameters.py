@@ -101,7 +101,7 @@ def _check_declaration(name: str, parameter: Mapping[str, Any]) -> None:
     kind = parameter["Type"]
     if kind not in TYPES:
         raise TemplateError(
-            f"Template format error: Unrecognized parameter type: {kind} (parameter {name}; the embedded AWS has "
+            f"Template format error: Unrecognized parameter type: {kind} (parameter {name}; supported here: "
             f"{', '.join(sorted(TYPES))})"
         )
     if strange := sorted(set(parameter) - ATTRIBUTES):
