@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
+import os
+import pty
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sagemaker_seed.answers import Seed, read_seed
+from sagemaker_seed import bundle as bundles
+from sagemaker_seed.answers import QUESTIONS, Seed, read_seed
+from sagemaker_seed.check import catalog, flow
 from sagemaker_seed.check.images import XGBOOST_UNTIL
 from sagemaker_seed.cli import main
 from sagemaker_seed.console import Console
@@ -22,7 +28,8 @@ from sagemaker_seed.policies import like, listed
 from sagemaker_seed.rehearsal.checking import Ground, check_in, ground
 from sagemaker_seed.rehearsal.rendering import render
 from sagemaker_seed.resources import product_template
-from support import REGION, ROOT
+from sagemaker_seed.templates import schemas
+from support import REGION, ROOT, clean_environment
 
 pytestmark = pytest.mark.slow
 LAUNCH = f"sagemaker-seed-launch-{REGION}"
@@ -63,6 +70,15 @@ class Scene:
         found = self.client("servicecatalog").describe_product_as_admin(Name=self.seed.answers["project_name"])
         return str(found["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
 
+    @property
+    def group(self) -> str:
+        """The model package group of a project that nobody else has."""
+        return f"iris-p-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:12]}"
+
+    @property
+    def models(self) -> str:
+        return f"sagemaker-project-{self.group}"
+
     def check(self) -> list[dict[str, str]]:
         result = check_in(self.made, self.seed, Console(json=True), text=self.text, **self.more)
         return list(result["findings"])
@@ -92,6 +108,8 @@ def lacks(role: str, action: str, account: str = "home") -> Break:
 
     def act(scene: Scene) -> None:
         iam, found = scene.client("iam", account), 0
+        for attached in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+            _made_its_own(scene, iam, role, attached)
         for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
             document = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
             less = copy.deepcopy(document)
@@ -110,6 +128,17 @@ def lacks(role: str, action: str, account: str = "home") -> Break:
     return act
 
 
+def _made_its_own(scene: Scene, iam: Any, role: str, attached: Mapping[str, str]) -> None:
+    """A policy that other roles have too becomes one of this role alone."""
+    arn, name = attached["PolicyArn"], attached["PolicyName"]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
+    scene.undo.callback(iam.delete_role_policy, RoleName=role, PolicyName=name)
+    iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+    scene.undo.callback(iam.attach_role_policy, RoleName=role, PolicyArn=arn)
+
+
 def trusts(role: str, principal: dict[str, str], account: str = "home") -> Break:
     """A role that trusts somebody else."""
 
@@ -122,6 +151,17 @@ def trusts(role: str, principal: dict[str, str], account: str = "home") -> Break
         scene.undo.callback(iam.update_assume_role_policy, RoleName=role, PolicyDocument=json.dumps(before))
 
     return act
+
+
+def asks_for_an_external_id(scene: Scene) -> None:
+    iam, role = scene.client("iam", "staging"), "sagemaker-seed-deploy"
+    before = iam.get_role(RoleName=role)["Role"]["AssumeRolePolicyDocument"]
+    asks = copy.deepcopy(before)
+    for statement in asks["Statement"]:
+        if "-test" in json.dumps(statement["Condition"]):
+            statement["Condition"]["StringEquals"] = {"sts:ExternalId": "another"}
+    iam.update_assume_role_policy(RoleName=role, PolicyDocument=json.dumps(asks))
+    scene.undo.callback(iam.update_assume_role_policy, RoleName=role, PolicyDocument=json.dumps(before))
 
 
 def tagged(*tags: dict[str, str]) -> Break:
@@ -215,6 +255,96 @@ def hidden(scene: Scene) -> None:
     ids = {"ProductId": product, "ProvisioningArtifactId": version["Id"]}
     servicecatalog.update_provisioning_artifact(**ids, Active=False)
     scene.undo.callback(servicecatalog.update_provisioning_artifact, **ids, Active=True)
+
+
+def full(quota: str, most: int) -> Break:
+    """An account whose quota is as good as used up."""
+
+    def act(scene: Scene) -> None:
+        patch = pytest.MonkeyPatch()
+        scene.undo.callback(patch.undo)
+        patch.setattr(catalog, quota, most)
+
+    return act
+
+
+def by_stack_set(scene: Scene) -> None:
+    unconstrained(scene)
+    servicecatalog, ids = scene.client("servicecatalog"), {"PortfolioId": scene.portfolio, "ProductId": scene.product}
+    properties = {"AccountList": [scene.made.accounts["staging"]], "RegionList": [REGION], "AdminRole": "x"}
+    parameters = json.dumps({"Version": "String", "Properties": properties})
+    made = servicecatalog.create_constraint(**ids, Type="STACKSET", Parameters=parameters)["ConstraintDetail"]
+    scene.undo.callback(servicecatalog.delete_constraint, Id=made["ConstraintId"])
+
+
+def emptied(prefix: str) -> Break:
+    """A seed bucket out of which somebody deleted something."""
+
+    def act(scene: Scene) -> None:
+        s3, bucket = scene.client("s3"), scene.made.bucket
+        policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+        s3.delete_bucket_policy(Bucket=bucket)
+        scene.undo.callback(s3.put_bucket_policy, Bucket=bucket, Policy=policy)
+        key = s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"][0]["Key"]
+        marker = s3.delete_object(Bucket=bucket, Key=key)["VersionId"]
+        scene.undo.callback(s3.delete_object, Bucket=bucket, Key=key, VersionId=marker)
+
+    return act
+
+
+def older(act: Break) -> Break:
+    """The same, of a version that was published before the seed was edited."""
+
+    def both(scene: Scene) -> None:
+        edited("README.md", "# ", "# New: ")(scene)
+        act(scene)
+
+    return both
+
+
+def trained(**encryption: str) -> Break:
+    """A launched project whose newest model is approved; its artifact lies where a notebook put it."""
+
+    def act(scene: Scene) -> None:
+        s3, sagemaker = scene.client("s3"), scene.client("sagemaker")
+        s3.create_bucket(Bucket=scene.models, CreateBucketConfiguration={"LocationConstraint": REGION})
+        scene.undo.callback(s3.delete_bucket, Bucket=scene.models)
+        s3.put_object(Bucket=scene.models, Key="m/model.tar.gz", Body=b"x", **encryption)
+        scene.undo.callback(s3.delete_object, Bucket=scene.models, Key="m/model.tar.gz")
+        sagemaker.create_model_package_group(ModelPackageGroupName=scene.group)
+        container = {
+            "Image": f"141502667606.dkr.ecr.{REGION}.amazonaws.com/sagemaker-xgboost:3.2-0",
+            "ModelDataUrl": f"s3://{scene.models}/m/model.tar.gz",
+        }
+        formats = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+        package = sagemaker.create_model_package(
+            ModelPackageGroupName=scene.group,
+            ModelApprovalStatus="Approved",
+            InferenceSpecification={"Containers": [container], **formats},
+        )["ModelPackageArn"]
+        rejected = {"ModelPackageArn": package, "ModelApprovalStatus": "Rejected"}
+        scene.undo.callback(sagemaker.update_model_package, **rejected)
+
+    return act
+
+
+def unshared(scene: Scene) -> None:
+    trained()(scene)
+    nobody = {"Effect": "Allow", "Principal": {"AWS": "999999999999"}, "Action": "sagemaker:DescribeModelPackage"}
+    arn = f"arn:aws:sagemaker:{REGION}:{scene.made.accounts['home']}:model-package/{scene.group}/*"
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**nobody, "Resource": arn}]})
+    sagemaker = scene.client("sagemaker")
+    sagemaker.put_model_package_group_policy(ModelPackageGroupName=scene.group, ResourcePolicy=policy)
+
+
+def untrained(scene: Scene) -> None:
+    trained()(scene)
+    scene.client("s3").delete_object(Bucket=scene.models, Key="m/model.tar.gz")
+
+
+def own_key(scene: Scene) -> None:
+    key = scene.client("kms").create_key()["KeyMetadata"]["Arn"]
+    trained(ServerSideEncryption="aws:kms", SSEKMSKeyId=key)(scene)
 
 
 def edited(name: str, old: str, new: str) -> Break:
@@ -327,6 +457,60 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "project_name",
     ),
     "no launch constraint": (unconstrained, "the product has no launch constraint", "launch", "publish again"),
+    "a product that launches as a stack set": (
+        by_stack_set,
+        "the product launches as a stack set",
+        "launch",
+        "delete-constraint",
+    ),
+    "a portfolio that is full of products": (
+        full("PRODUCTS", 1),
+        "the portfolio is nearly full",
+        "publish",
+        "it has 1 products, and Service Catalog takes 1",
+    ),
+    "a portfolio that is full of principals": (
+        full("PRINCIPALS", 1),
+        "the portfolio has no room for more principals",
+        "publish",
+        "IAM_PATTERN",
+    ),
+    "a product that is full of versions": (
+        full("MAX_VERSIONS", 1),
+        "the product is nearly full",
+        "publish",
+        "delete-provisioning-artifact",
+    ),
+    "a product that is full of tags": (
+        full("TAGS", 2),
+        "the product has no room for more tags",
+        "publish",
+        "--remove-tags",
+    ),
+    "a product that is full of constraints": (
+        full("CONSTRAINTS", 1),
+        "the product is nearly full of constraints",
+        "publish",
+        "delete-constraint",
+    ),
+    "a version whose template is gone": (
+        emptied("product-templates/"),
+        "a version launches from what is gone",
+        "launch",
+        "--no-active",
+    ),
+    "an older version whose seed code is gone": (
+        older(emptied("seed-code/")),
+        "a version launches from what is gone",
+        "launch",
+        "seed code seed-code/iris-classifier/",
+    ),
+    "an older version whose seed code lost its tag": (
+        older(tagged()),
+        "the seed code lacks its tag",
+        "launch",
+        "put-object-tagging",
+    ),
     "no version to launch": (hidden, "no version can be launched", "launch", "--active"),
     "a template that is no YAML": (template("Resources:\n", "Resources: [\n"), "cannot be bound", "publish", "no YAML"),
     "a template with a key twice": (
@@ -340,6 +524,14 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "the template is no template",
         "publish",
         "SageMakerProjectId",
+    ),
+    "a template with too many parameters": (
+        template(
+            "Parameters:\n", "Parameters:\n" + "".join(f"  P{n}: {{Type: String, Default: x}}\n" for n in range(200))
+        ),
+        "the template has too many entries",
+        "publish",
+        "CloudFormation takes 200",
     ),
     "a default for the project's name": (
         template("    Description: Name of the project\n", "    Description: Name of the project\n    Default: x\n"),
@@ -488,6 +680,12 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "deploy",
         "sagemaker-seed-codepipeline",
     ),
+    "a role that asks for an external id that nobody says": (
+        asks_for_an_external_id,
+        "the staging deploy role cannot be assumed",
+        "deploy",
+        "sagemaker-seed-test",
+    ),
     "a deploy role that cannot use the key": (
         lacks("sagemaker-seed-deploy", "kms:Decrypt", "prod"),
         "the prod deploy role lacks kms:Decrypt",
@@ -513,10 +711,41 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "target-account.yaml",
     ),
     "a key that lets nobody in": (
-        template("Action: [kms:Decrypt, kms:DescribeKey]", "Action: [kms:DescribeKey]"),
+        template("Action: [kms:Decrypt, kms:DescribeKey]", "Action: [kms:DescribeKey]", 2),
         "the key of the artifacts does not let the staging deploy role in",
         "deploy",
         "across accounts",
+    ),
+    "a stage that cannot watch an update": (
+        lacks("sagemaker-seed-cloudformation", "cloudwatch:PutMetricAlarm", "prod"),
+        "CloudFormation's prod role lacks cloudwatch:PutMetricAlarm",
+        "deploy",
+        "the prod endpoint: ErrorAlarm",
+    ),
+    "a model that an AWS key locks in": (
+        trained(ServerSideEncryption="aws:kms"),
+        "a model is encrypted with a key that other accounts cannot use",
+        "deploy",
+        "train it again",
+    ),
+    "a model under a key of somebody's own": (
+        own_key,
+        "the policy of a model's key does not let CloudFormation's staging role in",
+        "deploy",
+        "kms:Decrypt",
+    ),
+    "a model in a bucket that lets no stage in": (
+        trained(),
+        "the policy of a model's bucket does not let the prod model's role in",
+        "deploy",
+        "s3:GetObject",
+    ),
+    "a model whose artifact is gone": (untrained, "a model's artifact is gone", "deploy", "model.tar.gz"),
+    "a model that is shared with somebody else": (
+        unshared,
+        "CloudFormation's prod role cannot read the model packages",
+        "deploy",
+        "sagemaker:CreateModel",
     ),
     "a profile of another account": (wrong_profile, "the profile is of another account", "deploy", "--staging-account"),
     "an image that AWS gave up": (
@@ -530,6 +759,42 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "the build's image lacks a Python",
         "build",
         "python 3.8",
+    ),
+    "a stage file that names no parameter": (
+        edited("prod-config-template.json", '"EndpointInstanceCount"', '"EndpointInstanceCounts"'),
+        "a stage cannot be deployed as its file says",
+        "build",
+        "has no parameter EndpointInstanceCounts",
+    ),
+    "a stage file that breaks a rule": (
+        edited("staging-config-template.json", '"EndpointInstanceCount": 1', '"EndpointInstanceCount": 0'),
+        "a stage cannot be deployed as its file says",
+        "build",
+        "EndpointInstanceCount",
+    ),
+    "an endpoint template that is none": (
+        edited("cfn-sm-endpoint-template.yml", "Resources:\n", "Resource:\n"),
+        "the endpoint template is no template",
+        "build",
+        "Resource",
+    ),
+    "an endpoint with a property that is none": (
+        edited(
+            "cfn-sm-endpoint-template.yml", "          InitialVariantWeight: !If [S", "          InitialWeight: !If [S"
+        ),
+        "a property is not valid",
+        "deploy",
+        "cfn-sm-endpoint-template.yml with staging-config-template.json: EndpointConfig",
+    ),
+    "an endpoint whose name can become too long": (
+        edited(
+            "cfn-sm-endpoint-template.yml",
+            'EndpointName: !Sub "${SageMakerProjectName}-${SageMakerProjectId}-${StageName}"',
+            'EndpointName: !Sub "${SageMakerProjectName}-${SageMakerProjectId}-endpoint-${StageName}"',
+        ),
+        "a name can become too long",
+        "deploy",
+        "AWS::SageMaker::Endpoint takes 63",
     ),
     "a buildspec that is gone": (removed, "a buildspec is missing", "build", "training/buildspec.yml"),
     "an XGBoost of yesterday": (
@@ -547,6 +812,22 @@ def test_nothing_is_found_in_what_our_own_templates_make(made: Ground, seed: See
         result = check_in(made, seed, Console(json=True), **more)
         assert result["findings"] == []
         assert result["notes"] == []
+
+
+VARIANTS = [f"{q.name}={choice}" for q in QUESTIONS if q.name != "publish_to" for choice in q.choices[1:]]
+
+
+@pytest.mark.parametrize("answer", VARIANTS)
+def test_nothing_is_found_in_what_other_answers_render(answer: str, made: Ground, tmp_path: Path) -> None:
+    other = read_seed(render([f"aws_region={REGION}", answer, "project_name=Other"], tmp_path))
+    # These accounts are made for the default deploy target; what the others take is looked at beside it.
+    if answer in {"inference=asynchronous", "inference=batch"}:  # the stages have a template more
+        with ground(other, Console(json=True)) as own:
+            assert check_in(own, other, Console(json=True))["findings"] == []
+    elif not answer.startswith("deploy_target"):
+        assert check_in(made, other, Console(json=True))["findings"] == []
+    alone = flow.check(None, REGION, Console(json=True), seed=other)
+    assert (alone["findings"], alone["account"]) == ([], None)
 
 
 def test_it_reads_only(made: Ground, seed: Seed) -> None:
@@ -598,6 +879,108 @@ def test_the_command_prints_json_and_fails_on_findings(
     assert result["ok"] is False
     assert [finding["what"] for finding in result["findings"]] == ["the seed bucket does not exist"]
     assert main(["check", "--to", "aws"]) == 2
+
+
+@pytest.fixture(scope="module")
+def bundle(seed: Seed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundles.write(bundles.pack(seed.folder), tmp_path_factory.mktemp("zip") / "iris.zip")
+
+
+def test_a_bundle_is_checked_like_its_folder_and_without_an_account(
+    made: Ground,
+    seed: Seed,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, value in made.aws.environment().items():
+        monkeypatch.setenv(name, value)
+    assert main(["check", "--bundle", str(bundle), "--bucket", made.bucket, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["notes"] == [], "the bundle is the one that is published"
+    before = len(made.aws.calls())
+    assert main(["check", "--bundle", str(bundle), "--to", "nowhere"]) == 0
+    assert main(["check", "--bundle", str(seed.folder), "--to", "nowhere"]) == 0
+    assert len(made.aws.calls()) == before
+    said = capsys.readouterr().out
+    assert said.count("no account was looked into") == said.count(f"nothing found in the seed {REGION}") == 2
+    shutil.copytree(seed.folder, tmp_path / "seed")
+    (tmp_path / "seed/.env").write_text("SECRET=1\n")
+    (tmp_path / "seed/buildspec.yml").unlink()
+    shutil.make_archive(str(tmp_path / "by-hand"), "zip", tmp_path / "seed")
+    assert main(["check", "--bundle", str(tmp_path / "by-hand.zip"), "--to", "nowhere", "--json"]) == 1
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert {finding["what"] for finding in findings} == {"the seed code cannot be packed", "a buildspec is missing"}
+    assert "the bundle .env" in {f"{f['where']} {f['why'].partition(':')[0]}" for f in findings}
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        ({"iris/seed.json": "{}", "iris/build.py": ""}, "everything lies in the folder iris/"),
+        ({"build.py": "", "README.md": ""}, "it has no seed.json"),
+        ({"seed.json": "{}", "../seed.json": "{}"}, "lies outside the repository"),
+        ({"seed.json": "{}", "/etc/x": ""}, "lies outside the repository"),
+        ({}, "holds no file"),
+        (None, "is no zip that can be read"),
+    ],
+)
+def test_a_zip_that_is_no_bundle_is_bad_input(
+    entries: dict[str, str] | None, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "some.zip"
+    path.write_bytes(b"PK\x03\x04 and nothing")
+    if entries is not None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, text in entries.items():
+                archive.writestr(name, text)
+    assert main(["check", "--bundle", str(path), "--to", "nowhere"]) == 2
+    assert problem in capsys.readouterr().err
+    assert not (tmp_path.parent / "seed.json").exists()
+
+
+def test_a_seed_and_a_bundle_are_one_too_many(seed: Seed, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(seed.folder), "--bundle", str(bundle)]) == 2
+    assert "not both" in capsys.readouterr().err
+
+
+def test_without_schemas_the_command_that_brings_them_is_named(
+    seed: Seed, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(flow, "data_folder", schemas.data_folder.__wrapped__)  # not what is remembered
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["check", str(seed.folder), "--to", "nowhere"]) == 1
+    assert "pip install 'cfn-lint" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_a_terminal_gets_a_table_and_colours_unless_it_wants_none(colour: bool, seed: Seed, tmp_path: Path) -> None:
+    shutil.copytree(seed.folder, tmp_path / "seed")
+    (tmp_path / "seed/buildspec.yml").unlink()
+    code = "from sagemaker_seed.cli import entry; entry()"
+    words = [sys.executable, "-c", code, "check", str(tmp_path / "seed"), "--to", "nowhere"]
+    env = {**clean_environment(), "COLUMNS": "100", "TERM": "xterm", "PYTHONPATH": str(ROOT / "product")}
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(words, stdout=theirs, env=env | ({} if colour else {"NO_COLOR": "1"})) as ran:
+        os.close(theirs)
+        said = b""
+        while chunk := _read(ours):
+            said += chunk
+    os.close(ours)
+    text = said.decode()
+    assert ran.returncode == 1
+    assert "fails at" in text
+    assert "a buildspec is missing" in text
+    assert "render the seed again" in text
+    assert ("\x1b[31m" in text) is colour
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # as Linux says that the other end is closed
+        return b""
 
 
 def test_the_check_knows_nothing_of_the_rehearsal() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -27,6 +28,8 @@ _SEED.add_argument(
     "seed", nargs="?", type=Path, default=Path(), metavar="SEED", help="the rendered seed repository (default: here)"
 )
 
+# What options say of a stage -> what a person does.
+STAGES = {"dev": "development", "staging": "staging or pre-production", "prod": "production"}
 _EXIT_CODES = "exit codes: 0 done (also: nothing to do), 1 the act failed, 2 wrong use or bad input"
 
 
@@ -87,18 +90,24 @@ def _check_options(check: argparse.ArgumentParser) -> None:
     what.add_argument(
         "seed", nargs="?", type=Path, metavar="SEED", help="a rendered seed repository (default: the accounts alone)"
     )
+    what.add_argument("--bundle", type=Path, metavar="ZIP", help="in place of SEED: its zip, or its folder")
     what.add_argument("--product", type=Path, metavar="FILE", help="another product template than ours")
     what.add_argument(
         "--parameter", action="append", default=[], metavar="KEY=VALUE", help="a parameter to launch with"
     )
     where = check.add_argument_group("where")
-    where.add_argument("--to", choices=("aws", "embedded"), default="aws", help="which AWS to look into (default: aws)")
+    where.add_argument(
+        "--to",
+        choices=("aws", "embedded", "nowhere"),
+        default="aws",
+        help="which AWS to look into; nowhere: only at the seed and the template (default: aws)",
+    )
     where.add_argument("--region", help="region to publish to (default: the seed's answer aws_region)")
     where.add_argument("--profile", help="profile of the data science account")
     where.add_argument("--bucket", help="seed bucket of catalog.yaml (default: the seed's answer seed_bucket)")
     where.add_argument("--portfolio-id", help="portfolio (default: the one that the seed bucket's tag names)")
     where.add_argument("--launch-role-arn", help="role that launches (default: the one that the bucket's tag names)")
-    for stage, name in (("staging", "staging"), ("prod", "production")):
+    for stage, name in STAGES.items():
         where.add_argument(f"--{stage}-account", metavar="ID", help=f"{name} account (default: the data science one)")
         where.add_argument(f"--{stage}-profile", metavar="NAME", help=f"profile to look into the {name} account with")
 
@@ -140,6 +149,11 @@ def _rehearse_options(rehearse: argparse.ArgumentParser) -> None:
         "--after",
         action="store_true",
         help="go on after the first deployment: again, a better model, a rejection, two commits that break something",
+    )
+    how.add_argument(
+        "--drift",
+        action="store_true",
+        help="at the end switch the monitor on, let requests drift, and train again",
     )
     how.add_argument("--fail-at", metavar="STEP", help="make this step fail, to see what a failure looks like")
     how.add_argument("--strict", action="store_true", help="roles may do only what their policies allow")
@@ -196,39 +210,52 @@ def _accounts(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def _check(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from .check import flow
-    from .check.clients import clients
+    from .check.code import opened
+    from .check.show import show
 
-    seed = read_seed(options.seed) if options.seed else None
+    if options.seed and options.bundle:
+        raise BadInput("check: give the folder of a seed repository or --bundle, not both")
     text = options.product.read_text(encoding="utf-8") if options.product else None
     if bad := [f"--parameter {word!r}: must be KEY=VALUE" for word in options.parameter if "=" not in word]:
         raise BadInput(*bad)
+    path = options.bundle or options.seed
+    with opened(path) if path else nullcontext((None, None)) as (seed, packed):
+        result = _checked(options, console, seed, packed, text)
+    show(result, console)
+    return result
+
+
+def _checked(
+    options: argparse.Namespace, console: Console, seed: Seed | None, packed: bundles.Bundle | None, text: str | None
+) -> dict[str, Any]:
+    from .check import flow
+    from .check.clients import clients
+
     if options.to == "embedded":
         from .rehearsal.checking import check
 
         if seed is None:
             raise BadInput("check: give the folder of a seed repository, which the embedded AWS is set up for")
-        result = check(seed, console, text)
-    else:
-        region = options.region or (seed.answers["aws_region"] if seed else None)
-        if region is None:
-            raise BadInput("check: give --region, or a seed repository, which names one")
-        profiles = {"staging": options.staging_profile, "prod": options.prod_profile}
-        result = flow.check(
-            clients(region, options.profile),
-            region,
-            console,
-            seed=seed,
-            bucket=options.bucket or (seed.answers["seed_bucket"] if seed else ""),
-            portfolio_id=options.portfolio_id,
-            launch_role_arn=options.launch_role_arn,
-            stage_clients={stage: clients(region, name) for stage, name in profiles.items() if name},
-            stage_ids={"staging": options.staging_account, "prod": options.prod_account},
-            parameters=dict(word.split("=", 1) for word in options.parameter),
-            text=text,
-        )
-    flow.show(result, console)
-    return result
+        return check(seed, console, text, packed)
+    region = options.region or (seed.answers["aws_region"] if seed else None)
+    if region is None:
+        raise BadInput("check: give --region, or a seed repository, which names one")
+    profiles = {stage: getattr(options, f"{stage}_profile") for stage in STAGES}
+    somewhere = options.to != "nowhere"
+    return flow.check(
+        clients(region, options.profile) if somewhere else None,
+        region,
+        console,
+        seed=seed,
+        packed=packed,
+        bucket=options.bucket or (seed.answers["seed_bucket"] if seed else ""),
+        portfolio_id=options.portfolio_id,
+        launch_role_arn=options.launch_role_arn,
+        stage_clients={stage: clients(region, name) for stage, name in profiles.items() if name and somewhere},
+        stage_ids={stage: getattr(options, f"{stage}_account") for stage in STAGES},
+        parameters=dict(word.split("=", 1) for word in options.parameter),
+        text=text,
+    )
 
 
 def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
@@ -242,6 +269,7 @@ def _rehearse(options: argparse.Namespace, console: Console) -> dict[str, Any]:
         output=options.output,
         until=options.until,
         after=options.after,
+        drift=options.drift,
         fail_at=options.fail_at,
         product=options.product,
         archive=options.archive,

@@ -6,10 +6,13 @@ import json
 from typing import Any
 
 from ..publish.plan import MAX_VERSIONS, SLUG_TAG, VISIBILITY_TAG
+from . import versions as of_product
 from .subject import Subject
 
-MAX_PRODUCTS = 150
-NEAR = 0.9
+# Service Catalog's quotas, as they are until somebody has them raised: what there may be -> of what, how many.
+PRODUCTS, PRINCIPALS, CONSTRAINTS, TAGS = 150, 100, 100, 20
+NEAR = 0.9  # of a quota
+RAISE = "ask for a higher quota in Service Quotas"
 
 
 def check(subject: Subject) -> None:
@@ -36,6 +39,13 @@ def check(subject: Subject) -> None:
 def _principals(subject: Subject, servicecatalog: Any) -> None:
     pages = servicecatalog.get_paginator("list_principals_for_portfolio").paginate(PortfolioId=subject.portfolio_id)
     principals = [principal for page in pages for principal in page["Principals"]]
+    _room(
+        subject,
+        "the portfolio has no room for more principals",
+        str(subject.portfolio_id),
+        (len(principals), PRINCIPALS, "principals"),
+        f"let a pattern (principal type IAM_PATTERN) stand for many of them, or {RAISE}",
+    )
     associate = (
         f"aws servicecatalog associate-principal-with-portfolio --portfolio-id {subject.portfolio_id} "
         "--principal-type IAM --principal-arn <ARN of the Studio execution role, with its path>"
@@ -65,14 +75,13 @@ def _principals(subject: Subject, servicecatalog: Any) -> None:
 def _products(subject: Subject, servicecatalog: Any) -> None:
     pages = servicecatalog.get_paginator("search_products_as_admin").paginate(PortfolioId=subject.portfolio_id)
     products = [product for page in pages for product in page["ProductViewDetails"]]
-    if len(products) >= MAX_PRODUCTS * NEAR:
-        subject.report.add(
-            "the portfolio is nearly full",
-            str(subject.portfolio_id),
-            f"it has {len(products)} products, and Service Catalog takes {MAX_PRODUCTS}",
-            "publish",
-            "retire products, use another portfolio, or ask for a higher quota",
-        )
+    _room(
+        subject,
+        "the portfolio is nearly full",
+        str(subject.portfolio_id),
+        (len(products), PRODUCTS, "products"),
+        f"retire products, use another portfolio, or {RAISE}",
+    )
     if subject.seed is None:
         return
     name = subject.seed.answers["project_name"]
@@ -106,16 +115,25 @@ def _product(subject: Subject, servicecatalog: Any, name: str, product: dict[str
             f"aws servicecatalog update-product --id {product_id} --add-tags Key={VISIBILITY_TAG},Value=true",
         )
     versions = servicecatalog.list_provisioning_artifacts(ProductId=product_id)["ProvisioningArtifactDetails"]
-    if len(versions) >= MAX_VERSIONS * NEAR:
-        report.add(
+    if versions:
+        oldest = min(versions, key=lambda v: (of_product.can_launch(v), v["CreatedTime"]))  # hidden ones go first
+        _room(
+            subject,
             "the product is nearly full",
             f"{name} ({product_id})",
-            f"it has {len(versions)} versions, and Service Catalog takes {MAX_VERSIONS}",
-            "publish",
+            (len(versions), MAX_VERSIONS, "versions"),
             f"aws servicecatalog delete-provisioning-artifact --product-id {product_id} "
-            f"--provisioning-artifact-id {min(versions, key=lambda v: v['CreatedTime'])['Id']}",
+            f"--provisioning-artifact-id {oldest['Id']}",
         )
-    if not any(v.get("Active", True) and v.get("Guidance", "DEFAULT") == "DEFAULT" for v in versions):
+    _room(
+        subject,
+        "the product has no room for more tags",
+        f"{name} ({product_id})",
+        (len(tags), TAGS, "tags"),
+        f"aws servicecatalog update-product --id {product_id} --remove-tags <keys that nobody needs>",
+    )
+    of_product.check(subject, product_id, versions)
+    if not any(of_product.can_launch(v) for v in versions):
         report.add(
             "no version can be launched",
             f"{name} ({product_id})",
@@ -134,8 +152,27 @@ def _constraint(subject: Subject, servicecatalog: Any, product_id: str) -> None:
     if portfolio not in {p["Id"] for page in pages for p in page["PortfolioDetails"]}:
         report.add("the product is in no portfolio of ours", product_id, f"not in {portfolio}", "launch", publish)
         return
-    found = servicecatalog.list_constraints_for_portfolio(PortfolioId=portfolio, ProductId=product_id)
-    launch = [c for c in found["ConstraintDetails"] if c["Type"] == "LAUNCH"]
+    pages = servicecatalog.get_paginator("list_constraints_for_portfolio").paginate(
+        PortfolioId=portfolio, ProductId=product_id
+    )
+    found = [constraint for page in pages for constraint in page["ConstraintDetails"]]
+    _room(
+        subject,
+        "the product is nearly full of constraints",
+        f"{product_id} in {portfolio}",
+        (len(found), CONSTRAINTS, "constraints in one portfolio"),
+        "aws servicecatalog delete-constraint --id <one that is not needed>",
+    )
+    launch = [c for c in found if c["Type"] == "LAUNCH"]
+    if by_stack_set := [c["ConstraintId"] for c in found if c["Type"] == "STACKSET"]:
+        report.add(
+            "the product launches as a stack set",
+            f"{product_id} in {portfolio}",
+            "Studio launches a project as one stack in this account, and cannot fill in a stack set's accounts",
+            "launch",
+            f"aws servicecatalog delete-constraint --id {by_stack_set[0]}, then {publish}",
+        )
+        return
     if not launch:
         report.add(
             "the product has no launch constraint",
@@ -145,8 +182,9 @@ def _constraint(subject: Subject, servicecatalog: Any, product_id: str) -> None:
             publish,
         )
         return
-    said = servicecatalog.describe_constraint(Id=launch[0]["ConstraintId"])["ConstraintParameters"]
-    role = json.loads(said).get("RoleArn")
+    said = json.loads(servicecatalog.describe_constraint(Id=launch[0]["ConstraintId"])["ConstraintParameters"])
+    here = f"arn:{subject.home.partition}:iam::{subject.home.id}:role/"
+    role = said.get("RoleArn") or here + str(said.get("LocalRoleName"))
     if role != subject.launch_role_arn:
         report.add(
             "the product launches with another role",
@@ -155,3 +193,10 @@ def _constraint(subject: Subject, servicecatalog: Any, product_id: str) -> None:
             "launch",
             publish,
         )
+
+
+def _room(subject: Subject, what: str, where: str, counted: tuple[int, int, str], fix: str) -> None:
+    """A finding, if a quota is all but used up."""
+    count, most, of_what = counted
+    if count >= most * NEAR:
+        subject.report.add(what, where, f"it has {count} {of_what}, and Service Catalog takes {most}", "publish", fix)

@@ -3,39 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from .. import bundle as bundles
 from ..answers import Seed
+from ..bundle import Bundle
 from ..console import Console
 from ..errors import BadInput, SeedError
+from ..publish import catalog as catalogs
 from ..publish import release as releases
 from ..publish.clients import readable_errors
 from ..resources import product_template
 from ..templates.schemas import data_folder
-from . import catalog, identity, images, launch, stages, storage, targets, template
+from . import (
+    catalog,
+    code,
+    endpoints,
+    identity,
+    images,
+    launch,
+    registry,
+    stacksets,
+    stages,
+    storage,
+    targets,
+    template,
+)
 from .findings import Report
-from .subject import Subject
+from .subject import ANYBODY, LAYOUTS, Subject
 
 Client = Callable[[str], Any]
-AREAS: tuple[tuple[str, Callable[[Subject], None]], ...] = (
-    ("identity and region", identity.check),
-    ("seed bucket", storage.check),
-    ("product", catalog.check),
-    ("template", template.check),
-    ("launch role", launch.check),
-    ("service roles", stages.check),
-    ("target accounts", targets.check),
-    ("images", images.check),
+
+
+class Area(NamedTuple):
+    """One thing to look at; ``local`` where that takes no account."""
+
+    name: str
+    look: Callable[[Subject], None]
+    local: bool = False
+
+
+AREAS = (
+    Area("identity and region", identity.check, local=True),
+    Area("seed bucket", storage.check),
+    Area("product", catalog.check),
+    Area("template", template.check, local=True),
+    Area("endpoint template", endpoints.check, local=True),
+    Area("launch role", launch.check),
+    Area("service roles", stages.check),
+    Area("target accounts", targets.check),
+    Area("stack sets", stacksets.check),
+    Area("model registry", registry.check),
+    Area("images", images.check, local=True),
 )
 
 
 def check(
-    home: Client,
+    home: Client | None,
     region: str,
     console: Console,
     *,
     seed: Seed | None = None,
+    packed: Bundle | None = None,
     bucket: str = "",
     portfolio_id: str | None = None,
     launch_role_arn: str | None = None,
@@ -47,9 +75,12 @@ def check(
     """Looks for what will fail. Reads only.
 
     Args:
-        home: by the service's name, a client of the data science account.
+        home: by the service's name, a client of the data science account; None to look at the seed and the template
+            alone.
         seed: the seed repository; without it the product template alone is held against the account.
-        stage_clients: of the stages' accounts that may be looked into, by ``staging`` and ``prod``.
+        packed: the bundle of the seed, if that is what there is; else the folder's own.
+        stage_clients: of the stages' accounts that may be looked into, by ``dev``, ``staging`` (which is
+            pre-production where there are three stages) and ``prod``.
         stage_ids: their account ids; a stage without one is where its clients are, or in the data science account.
         parameters: launch parameters on top of what is known.
         text: the product template's text, if not our own.
@@ -61,16 +92,20 @@ def check(
         SeedError: nothing can be looked at: the credentials are refused, or AWS cannot be reached.
     """
     _need_schemas()
-    subject = _subject(home, region, seed, bucket, stage_clients or {}, stage_ids or {}, parameters or {}, text)
+    subject = _subject(home, region, seed, packed, bucket, stage_clients or {}, stage_ids or {}, parameters or {}, text)
     subject.portfolio_id, subject.launch_role_arn = portfolio_id, launch_role_arn
+    if home is None:
+        subject.report.note("no account was looked into: the seed code and the template alone")
     template.evaluate(subject)
     with readable_errors(), console.progress() as show:
-        for name, area in AREAS:
-            show(f"looking at the {name}")
-            with subject.report.looking_at(name):
-                area(subject)
+        for area in AREAS:
+            if home is None and not area.local:
+                continue
+            show(f"looking at the {area.name}")
+            with subject.report.looking_at(area.name):
+                area.look(subject)
     return {
-        "account": subject.home.id,
+        "account": None if home is None else subject.home.id,
         "region": subject.home.region,
         "stages": dict(subject.stage_ids),
         "findings": [finding.as_dict() for finding in subject.report.sorted()],
@@ -86,56 +121,46 @@ def _need_schemas() -> None:
 
 
 def _subject(  # noqa: PLR0917 - as check has them
-    home: Client,
+    home: Client | None,
     region: str,
     seed: Seed | None,
+    bundle: Bundle | None,
     bucket: str,
     clients: Mapping[str, Client],
     ids: Mapping[str, str | None],
     parameters: Mapping[str, str],
     text: str | None,
 ) -> Subject:
+    report = Report()
+    layout = LAYOUTS[seed.answers.get("stages", "two") if seed else "two"]
+    slots = {stage: word.lower() for stage, word in layout.items()}  # as the options name them
     with readable_errors():
-        own = identity.account("data science", home, region)
-        found = {stage: identity.account(stage, client, region) for stage, client in clients.items()}
+        own = identity.account("data science", home, region) if home is not None else identity.nowhere(region)
+        found = {
+            stage: identity.account(stage, clients[slot], region) for stage, slot in slots.items() if slot in clients
+        }
+        tags = storage.tags_of(own.client("s3"), bucket, report) if home is not None and bucket else {}
+    target = seed.answers.get("deploy_target", "") if seed is not None else ""
+    default = ANYBODY if home is None and target in stacksets.TARGETS else own.id
     stage_ids = {
-        stage: identity.stage_account(stage, ids.get(stage), found.get(stage), own) for stage in ("staging", "prod")
+        stage: identity.stage_account(slot, ids.get(slot), found.get(stage), default) for stage, slot in slots.items()
     }
-    report, packed = Report(), None
-    if seed is not None:
-        try:
-            packed = bundles.pack(seed.folder)
-        except BadInput as error:
-            for problem in error.problems:
-                report.add("the seed code cannot be packed", str(seed.folder), problem, "publish", "see the reason")
+    packed = code.packed(seed, bundle, report) if seed is not None else None
     source, name = text or product_template().read_text(encoding="utf-8"), product_template().name
-    key = ""
+    accounts, key = catalogs.accounts_of(tags), ""
     if seed is not None and packed is not None:
         try:
-            release = releases.make(seed, packed, source, bucket or "sagemaker-seed-unknown", name)
+            release = releases.make(seed, packed, source, bucket or "sagemaker-seed-unknown", name, accounts=accounts)
             source, key = release.template.content.decode(), release.code.key
         except BadInput as error:
             report.add("the template cannot be bound", name, str(error), "publish", f"mend {name}")
     elif seed is None:
+        source = releases.with_roles(source, accounts.roles)
         for placeholder in releases.PLACEHOLDERS:
             source = source.replace(placeholder, bucket if "bucket" in placeholder and bucket else "x")
-    given = {
-        "AccountStagingId": stage_ids["staging"],
-        "AccountProdId": stage_ids["prod"],
-        **parameters,
-    }
-    return Subject(own, found, stage_ids, bucket, seed, packed, source, name, given, report, code_key=key)
-
-
-def show(result: Mapping[str, Any], console: Console) -> None:
-    """The findings as a table for a terminal, and what was not looked at."""
-    for note in result["notes"]:
-        console.say(f"  {console.style('note', 'dim')} {note}")
-    findings = result["findings"]
-    for number, finding in enumerate(findings, 1):
-        when = console.style(f"{number:>2} {finding['when']:<8}", "bad")
-        console.say(f"  {when} {finding['what']}")
-        for label, part in (("where", "where"), ("why", "why"), ("fix", "fix")):
-            console.say(f"     {console.style(f'{label:<8}', 'dim')} {finding[part]}")
-    if not findings:
-        console.say(f"  {console.style('nothing found', 'ok')} in {result['account']} {result['region']}")
+    given = {**{f"Account{word}Id": stage_ids[stage] for stage, word in layout.items()}, **parameters}
+    if target == stacksets.SERVICE_MANAGED:
+        given |= stacksets.units(own, layout, stage_ids, parameters, report)
+    return Subject(
+        own, found, stage_ids, bucket, seed, packed, source, name, given, report, code_key=key, bucket_tags=tags
+    )

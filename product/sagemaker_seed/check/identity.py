@@ -8,7 +8,7 @@ from typing import Any
 from ..answers import REGIONS
 from ..errors import BadInput
 from ..templates.properties import is_supported
-from .subject import Account, Subject
+from .subject import NOBODY, Account, Subject
 
 
 def account(title: str, client: Callable[[str], Any], region: str) -> Account:
@@ -19,6 +19,22 @@ def account(title: str, client: Callable[[str], Any], region: str) -> Account:
     """
     caller = client("sts").get_caller_identity()
     return Account(title, caller["Account"], region, caller["Arn"].split(":")[1], client)
+
+
+def nowhere(region: str) -> Account:
+    """What stands in for an account where none is looked into."""
+    import botocore.session
+    from botocore.exceptions import UnknownRegionError
+
+    try:
+        partition = botocore.session.Session().get_partition_for_region(region)
+    except UnknownRegionError:
+        partition = "aws"
+
+    def client(service: str) -> Any:
+        raise AssertionError(f"a look at {service} takes an account")
+
+    return Account("no account", NOBODY, region, partition, client)
 
 
 def check(subject: Subject) -> None:
@@ -61,12 +77,12 @@ def check(subject: Subject) -> None:
             )
 
 
-def stage_account(stage: str, given: str | None, found: Account | None, home: Account) -> str:
-    """The id of a stage's account: as given, as its profile says, or the data science account's own.
+def stage_account(stage: str, given: str | None, found: Account | None, default: str) -> str:
+    """The id of a stage's account: as given, as its profile says, or ``default``.
 
     Raises:
         BadInput: the id is none.
     """
     if given is not None and not (len(given) == 12 and given.isdigit()):
         raise BadInput(f"--{stage}-account: must be the 12 digits of an account id, got {given!r}")
-    return given or (found.id if found else home.id)
+    return given or (found.id if found else default)

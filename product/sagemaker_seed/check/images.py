@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from .stages import buildspec
 from .subject import Subject
 
 # End of patches of each SageMaker XGBoost image, as AWS announced it.
@@ -44,24 +47,24 @@ def check(subject: Subject, today: datetime.date | None = None) -> None:
                 f"name {NEWEST} in the template",
             )
             continue
-        _python(subject, str(properties["Source"].get("BuildSpec", "")), image, runtimes)
+        _python(subject, properties, image, runtimes)
     _xgboost(subject, today or datetime.datetime.now(tz=datetime.UTC).date())
 
 
-def _python(subject: Subject, buildspec: str, image: str, runtimes: frozenset[str]) -> None:
-    path = subject.seed.folder / buildspec if subject.seed else None
-    if path is None or not buildspec:
+def _python(subject: Subject, project: Mapping[str, Any], image: str, runtimes: frozenset[str]) -> None:
+    said, text = str(project["Source"].get("BuildSpec", "")), buildspec(subject, project)
+    if text is None:
+        if said and subject.seed:
+            subject.report.add(
+                "a buildspec is missing", said, "a build of the template reads it", "build", "render the seed again"
+            )
         return
-    if not path.is_file():
-        subject.report.add(
-            "a buildspec is missing", buildspec, "a build of the template reads it", "build", "render the seed again"
-        )
-        return
-    asked = re.search(r"^\s*python:\s*[\"']?([\d.]+)", path.read_text(), re.MULTILINE)
+    asked = re.search(r"^\s*python:\s*[\"']?([\d.]+)", text, re.MULTILINE)
     if asked and asked[1] not in runtimes:
+        where = f"the buildspec in {subject.template_name}" if "\n" in said else said
         subject.report.add(
             "the build's image lacks a Python",
-            f"{buildspec}: python {asked[1]}",
+            f"{where}: python {asked[1]}",
             f"{image} has {', '.join(sorted(runtimes, key=lambda v: int(v.partition('.')[2])))}",
             "build",
             "ask for one of these in runtime-versions",

@@ -58,6 +58,13 @@ _PASSED_TO = {
     "AWS::Events::Rule": ("Targets", "events.amazonaws.com"),
     "AWS::SageMaker::Model": ("ExecutionRoleArn", "sagemaker.amazonaws.com"),
 }
+# What a request carries that only its type tells: type -> condition keys.
+_CONTEXT: dict[str, dict[str, Value]] = {
+    "AWS::ApplicationAutoScaling::ScalableTarget": {
+        "iam:awsservicename": "sagemaker.application-autoscaling.amazonaws.com",
+        "application-autoscaling:service-namespace": "sagemaker",
+    },
+}
 # CodeBuild has no handlers in its schema: CloudFormation makes these calls itself.
 WITHOUT_HANDLERS = {
     "AWS::CodeBuild::Project": frozenset(
@@ -88,6 +95,13 @@ ONLY_FOR: dict[str, dict[str, str]] = {
         "lambda:PutProvisionedConcurrencyConfig": "lambda",
     },
     "AWS::CodeCommit::Repository": {"codecommit:UpdateRepositoryEncryptionKey": "KmsKeyId"},
+    "AWS::Events::EventBus": {
+        f"kms:{action}": "KmsKeyIdentifier"
+        for action in (
+            *("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"),
+            *("ReEncrypt", "ReEncryptFrom", "ReEncryptTo"),
+        )
+    },
     "AWS::CodePipeline::Pipeline": {
         "codepipeline:DisableStageTransition": "DisableInboundStageTransitions",
         "codepipeline:EnableStageTransition": "DisableInboundStageTransitions",
@@ -199,6 +213,7 @@ def needs(
             **{f"aws:requesttag/{key}": value for key, value in tags.items()},
             **{f"aws:resourcetag/{key}": value for key, value in tags.items()},
             **({"aws:tagkeys": tuple(tags)} if tags else {}),
+            **_CONTEXT.get(kind, {}),
         }
         for action in permissions(kind, account.region, properties):
             for resource, more in _targets(kind, properties, action, own, account, object_tags):

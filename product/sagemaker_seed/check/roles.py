@@ -150,9 +150,11 @@ def trusts_service(role: Role, service: str) -> Answer:
     return _together([evaluate(role.trust, question)])
 
 
-def trusts_role(role: Role, caller: str) -> Answer:
-    """Whether another role may assume this one."""
+def trusts_role(role: Role, caller: str, external_id: str = "") -> Answer:
+    """Whether another role may assume this one, saying this external id."""
     account = caller.split(":")[4]
     context: dict[str, Value] = {"aws:principalarn": caller, "aws:principalaccount": account}
+    if external_id:
+        context["sts:externalid"] = external_id
     question = Asked(account, caller, "sts:AssumeRole", "", context, ("sts:externalid",))
     return _together([evaluate(role.trust, question)])

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..policies import Value, Verdict, evaluate
 from . import roles
 from .findings import When
-from .resources import permissions
+from .resources import needs, permissions
 from .roles import Role
 from .statements import Act, covers, there, trusts
-from .subject import KEY_ID, LONGEST_ID, LONGEST_NAME, Subject
+from .subject import KEY_ID, LAYOUTS, LONGEST_ID, LONGEST_NAME, Subject
 
 _DEPLOY = "deploy data-science-account.yaml in this account"
 REPOSITORY = "CancelUploadArchive GetBranch GetCommit GetUploadArchiveStatus UploadArchive".split()
@@ -25,23 +26,27 @@ STACKS = "CreateStack DescribeStacks UpdateStack".split()
 REPORTS = "BatchPutTestCases CreateReport CreateReportGroup UpdateReport".split()
 # What the seed's code calls in a build, known by a variable of that build: actions on a kind of resource.
 CODE: dict[str, tuple[tuple[str, str], ...]] = {
-    "EXPORT_TEMPLATE_NAME": (
+    "EXPORT_TEMPLATE_PROD_CONFIG": (
         ("DescribeModelPackageGroup ListModelPackages", "model-package-group/{group}"),
         ("DescribeModelPackage", "model-package/{group}/1"),
     ),
     "BUILD_CONFIG": (("DescribeEndpoint InvokeEndpoint", "endpoint/{group}-{stage}"),),
+    "EXPORT_TEST_RESULTS": (("DescribeModelPackage", "model-package/{group}/1"),),
     "SAGEMAKER_PIPELINE_ROLE_ARN": (
         ("CreatePipeline DescribePipeline StartPipelineExecution UpdatePipeline", "pipeline/{group}-training"),
         ("DescribePipelineExecution", "pipeline/{group}-training/execution/x"),
     ),
 }
+STACK_SETS = "CALL_AS"  # the variable of a build that deploys by stack sets of the organization
+# What deploying a stage calls on its stack set, whoever does it.
+STACK_SET = "CreateStackInstances DescribeStackSet DescribeStackSetOperation ListStackInstances UpdateStackSet".split()
 SHARING = "GetModelPackageGroupPolicy PutModelPackageGroupPolicy".split()  # with a stage in another account
 TRAINING: tuple[tuple[str, str], ...] = (
     ("CreateProcessingJob DescribeProcessingJob", "processing-job/pipelines-x"),
     ("CreateTrainingJob DescribeTrainingJob", "training-job/pipelines-x"),
     ("CreateModelPackage", "model-package/{group}/1"),
 )
-# What an endpoint's stack is made of, and where its names come from.
+# What an endpoint's stack is made of, and where its names come from, where there is no seed that says it.
 ENDPOINT: dict[str, str] = {
     "AWS::SageMaker::Model": "sagemaker:{here}:model/made-up",
     "AWS::SageMaker::EndpointConfig": "sagemaker:{here}:endpoint-config/made-up",
@@ -112,8 +117,8 @@ def variables(project: Mapping[str, Any]) -> dict[str, str]:
 
 def model_role(subject: Subject, stage: str) -> str:
     """The role that a stage's model runs with; empty if the template does not say it."""
-    parameter = {"staging": "SageMakerExecutionRoleStagingName", "prod": "SageMakerExecutionRoleProdName"}[stage]
-    name = subject.desired.texts.get(parameter) if subject.desired else None
+    word = next(words[stage] for words in LAYOUTS.values() if stage in words)
+    name = subject.desired.texts.get(f"SageMakerExecutionRole{word}Name") if subject.desired else None
     return f"arn:{subject.home.partition}:iam::{subject.stage_ids[stage]}:role/{name}" if name else ""
 
 
@@ -206,16 +211,20 @@ def _build(subject: Subject, name: str, properties: Mapping[str, Any]) -> Iterat
         yield from ((own, Act(f"codebuild:{verb}", arn, f"{name}: reports")) for verb in REPORTS)
     elsewhere = environment.get("DEPLOY_ROLE_ARN", "")
     for variable, needed in CODE.items():
-        if variable not in environment or (variable == "BUILD_CONFIG" and elsewhere):
+        if variable not in environment or STACK_SETS in environment or (variable == "BUILD_CONFIG" and elsewhere):
             continue
         for verbs, resource in needed:
             arn = f"{base}sagemaker:{home.region}:{home.id}:" + resource.format(
                 group=GROUP, stage=environment.get("STAGE", "")
             )
             yield from ((own, Act(f"sagemaker:{verb}", arn, name)) for verb in verbs.split())
-    if elsewhere:
-        yield own, Act("sts:AssumeRole", elsewhere, name)
-    if "EXPORT_TEMPLATE_NAME" in environment and any(a != home.id for a in subject.stage_ids.values()):
+    for role in sorted({elsewhere, environment.get("NEXT_DEPLOY_ROLE_ARN", "")} - {""}):
+        yield own, Act("sts:AssumeRole", role, name)
+    if STACK_SETS in environment:
+        arn = f"{base}cloudformation:{home.region}:{home.id}:stackset/sagemaker-{GROUP}-x:u"
+        yield from ((own, Act(f"cloudformation:{verb}", arn, name)) for verb in STACK_SET)
+        yield own, Act("cloudformation:CreateStackSet", "", name)
+    elif "EXPORT_TEMPLATE_PROD_CONFIG" in environment and any(a != home.id for a in subject.stage_ids.values()):
         arn = f"{base}sagemaker:{home.region}:{home.id}:model-package-group/{GROUP}"
         yield from ((own, Act(f"sagemaker:{verb}", arn, f"{name}: sharing the models")) for verb in SHARING)
     if training := environment.get("SAGEMAKER_PIPELINE_ROLE_ARN"):
@@ -223,9 +232,17 @@ def _build(subject: Subject, name: str, properties: Mapping[str, Any]) -> Iterat
 
 
 def _has_reports(subject: Subject, properties: Mapping[str, Any]) -> bool:
-    name = properties.get("Source", {}).get("BuildSpec", "")
-    path = subject.seed.folder / str(name) if subject.seed else None
-    return path is not None and path.is_file() and re.search(r"^reports:", path.read_text(), re.MULTILINE) is not None
+    text = buildspec(subject, properties)
+    return text is not None and re.search(r"^reports:", text, re.MULTILINE) is not None
+
+
+def buildspec(subject: Subject, properties: Mapping[str, Any]) -> str | None:
+    """The text of a build's buildspec, a file of the seed or in the template; None if it is not known."""
+    said = str(properties.get("Source", {}).get("BuildSpec", ""))
+    if "\n" in said:
+        return said
+    path = subject.seed.folder / said if subject.seed and said else None
+    return path.read_text(encoding="utf-8") if path is not None and path.is_file() else None
 
 
 def _rule(subject: Subject, name: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, Act]]:
@@ -263,9 +280,11 @@ def _training(subject: Subject) -> None:
 
 
 def endpoint_acts(subject: Subject, stage: str) -> Iterator[Act]:
-    """What CloudFormation needs in a stage's account to make, change and delete an endpoint."""
+    """What CloudFormation needs in a stage's account to make, change and delete the stack of an endpoint."""
     home, account = subject.home, subject.stage_ids[stage]
-    for kind, form in ENDPOINT.items():
+    for need in needs(subject.endpoints.get(stage, {}), replace(home, id=account), {}):
+        yield Act(need.action, need.resource, f"the {stage} endpoint: {need.logical_id}", need.context)
+    for kind, form in {} if stage in subject.endpoints else ENDPOINT.items():
         arn = f"arn:{home.partition}:" + form.format(here=f"{home.region}:{account}", group=GROUP, stage=stage)
         for action in permissions(kind, home.region, {"ExecutionRoleArn": ""}):
             if action.startswith("sagemaker:"):
@@ -274,4 +293,5 @@ def endpoint_acts(subject: Subject, stage: str) -> Iterator[Act]:
         passing: dict[str, Value] = {"iam:passedtoservice": "sagemaker.amazonaws.com"}
         yield Act("iam:PassRole", role, f"the {stage} model", passing)
     package = f"arn:{home.partition}:sagemaker:{home.region}:{home.id}:model-package/{GROUP}/1"
-    yield Act("sagemaker:DescribeModelPackage", package, f"the {stage} model")
+    for verb in ("CreateModel", "DescribeModelPackage"):
+        yield Act(f"sagemaker:{verb}", package, f"the {stage} model")

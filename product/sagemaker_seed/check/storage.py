@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from botocore.exceptions import ClientError
 
 from ..publish.catalog import LAUNCH_ROLE_TAG, PORTFOLIO_TAG
-from ..publish.release import OBJECT_TAG
+from .findings import Report
 from .roles import Answer, may
 from .subject import Subject
+from .versions import report_tag
 
 _DEPLOY = "deploy catalog.yaml in this account and region; its output SeedBucket is the name"
 
@@ -53,19 +56,23 @@ def _bucket(subject: Subject) -> bool:
             f"give the bucket of {subject.home.region}, or --region {region}",
         )
         return False
-    with report.looking_at(f"tags of s3://{bucket}"):
-        _tags(subject)
+    _tags(subject)
     return True
 
 
+def tags_of(s3: Any, bucket: str, report: Report) -> dict[str, str]:
+    """What the seed bucket says of the rest; nothing where there is no bucket, which is another finding."""
+    with report.looking_at(f"tags of s3://{bucket}"):
+        try:
+            return {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
+        except ClientError as error:
+            if error.response["Error"].get("Code") not in {"NoSuchTagSet", "NoSuchBucket", "404", "PermanentRedirect"}:
+                raise
+    return {}
+
+
 def _tags(subject: Subject) -> None:
-    try:
-        found = subject.home.client("s3").get_bucket_tagging(Bucket=subject.bucket)["TagSet"]
-    except ClientError as error:
-        if error.response["Error"].get("Code") != "NoSuchTagSet":
-            raise
-        found = []
-    tags = {tag["Key"]: tag["Value"] for tag in found}
+    tags = subject.bucket_tags
     for attribute, tag, what in (
         ("portfolio_id", PORTFOLIO_TAG, "portfolio"),
         ("launch_role_arn", LAUNCH_ROLE_TAG, "launch role"),
@@ -124,13 +131,4 @@ def _object(subject: Subject) -> None:
             return
         raise
     subject.object_tags = {tag["Key"]: tag["Value"] for tag in found}
-    value = subject.object_tags.get(OBJECT_TAG["Key"])
-    if value != OBJECT_TAG["Value"]:
-        subject.report.add(
-            "the seed code lacks its tag",
-            where,
-            f"a launch role reads only objects tagged {OBJECT_TAG['Key']}=true; this has {value or 'none'}",
-            "launch",
-            f"aws s3api put-object-tagging --bucket {subject.bucket} --key {subject.code_key} "
-            f"--tagging 'TagSet=[{{Key={OBJECT_TAG['Key']},Value=true}}]'",
-        )
+    report_tag(subject, subject.code_key, subject.object_tags)

@@ -19,7 +19,16 @@ from .roles import Role
 # The longest that SageMaker gives: names, and so the patterns of policies, must hold for these too.
 LONGEST_NAME = "n" * 32
 LONGEST_ID = "p-" + "i" * 18
+# The stages of a layout, and of each the word for it in the names of launch parameters.
+LAYOUTS = {
+    "two": {"staging": "Staging", "prod": "Prod"},
+    "three": {"dev": "Dev", "preprod": "Staging", "prod": "Prod"},
+}
+NOBODY, ANYBODY = "0" * 12, "1" * 12  # account ids where none is looked into: of this account, and of another
+KEY_ID = "00000000-0000-0000-0000-000000000000"  # of the key that a launch will make
 AT_ONCE = 8
+
+Resources = dict[str, tuple[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,13 @@ class Subject:
 
     Attributes:
         home: the data science account.
-        stages: the accounts of the stages that can be looked into, by ``staging`` and ``prod``.
+        stages: the accounts of the stages that can be looked into, by the stage's name.
         stage_ids: the stages' account ids, also of those that cannot be looked into; home's where none is given.
         bucket: the seed bucket, empty if nobody named it.
         template: the product template's text, bound to this bucket.
         desired: the template under the longest names; None if it cannot be evaluated.
+        bucket_tags: of the seed bucket.
+        endpoints: by stage, the resources of the seed's endpoint template there, if it can be evaluated.
         object_tags: tags of the published seed code; None while it is not published.
     """
 
@@ -66,6 +77,8 @@ class Subject:
     portfolio_id: str | None = None
     launch_role_arn: str | None = None
     code_key: str = ""
+    bucket_tags: Mapping[str, str] = field(default_factory=dict)
+    endpoints: dict[str, Resources] = field(default_factory=dict)
     object_tags: Mapping[str, str] | None = None
     _roles: dict[str, Role | None] = field(default_factory=dict)
 
@@ -102,40 +115,40 @@ class Subject:
             self._roles.update(zip(wanted, pool.map(read, wanted), strict=True))
 
     @cached_property
-    def resources(self) -> dict[str, tuple[str, dict[str, Any]]]:
+    def resources(self) -> Resources:
         """By logical id: the type, and the properties under the longest names; what is made up at launch is unknown."""
-        if self.desired is None:
-            return {}
-        desired, found = self.desired, {}
-        for name, wanted in desired.resources.items():
-            properties = desired.resolve(wanted.properties, self.reference, self.attribute)
-            found[name] = (wanted.type, {} if properties is UNKNOWN else properties)
-        return found
-
-    def reference(self, name: str) -> Any:
-        """What ``Ref`` of a resource will be: its name, if the template says it."""
-        from .resources import NAMES
-
-        assert self.desired is not None  # noqa: S101 - only a template that is evaluated asks
-        wanted = self.desired.resources[name]
-        if wanted.type == "AWS::KMS::Key":
-            return KEY_ID
-        return self.desired.resolve(wanted.properties.get(NAMES.get(wanted.type, ""), UNKNOWN), self.reference)
-
-    def attribute(self, name: str, attribute: str) -> Any:
-        """What ``Fn::GetAtt`` will be, of the attributes that follow from a resource's name."""
-        from .resources import arn_of
-
-        assert self.desired is not None  # noqa: S101 - only a template that is evaluated asks
-        wanted = self.desired.resources[name]
-        if attribute == "Arn":
-            own = {} if wanted.type == "AWS::KMS::Key" else self.desired.resolve(wanted.properties, self.reference)
-            return arn_of(wanted.type, own, self.home) or UNKNOWN
-        return self.reference(name) if attribute == "Name" else UNKNOWN
+        return {} if self.desired is None else resolved(self.desired, self.home)
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
         """The properties of the resources of one type, by logical id."""
         return {name: properties for name, (type_, properties) in self.resources.items() if type_ == kind}
 
 
-KEY_ID = "00000000-0000-0000-0000-000000000000"
+def resolved(desired: Desired, account: Account) -> Resources:
+    """What a template asks for, with what follows from its names filled in.
+
+    Args:
+        account: that the stack is in.
+    """
+    from .resources import NAMES, arn_of
+
+    def reference(name: str) -> Any:
+        """What ``Ref`` of a resource will be: its name, if the template says it."""
+        wanted = desired.resources[name]
+        if wanted.type == "AWS::KMS::Key":
+            return KEY_ID
+        return desired.resolve(wanted.properties.get(NAMES.get(wanted.type, ""), UNKNOWN), reference)
+
+    def attribute(name: str, attribute: str) -> Any:
+        """What ``Fn::GetAtt`` will be, of the attributes that follow from a resource's name."""
+        wanted = desired.resources[name]
+        if attribute == "Arn":
+            own = {} if wanted.type == "AWS::KMS::Key" else desired.resolve(wanted.properties, reference)
+            return arn_of(wanted.type, own, account) or UNKNOWN
+        return reference(name) if attribute in {"Name", "EndpointName"} else UNKNOWN
+
+    found = {}
+    for name, wanted in desired.resources.items():
+        properties = desired.resolve(wanted.properties, reference, attribute)
+        found[name] = (wanted.type, {} if properties is UNKNOWN else properties)
+    return found

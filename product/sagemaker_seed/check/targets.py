@@ -43,7 +43,8 @@ def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
         if role is not None:
             _assumable(subject, stage, role)
             covers(subject, role, _deploys(subject, stage, deploy_role), "deploy", f"the {stage} deploy role")
-            _reads(subject, role, f"the {stage} deploy role")
+            if cloudformation_role:  # else it only tests
+                reads(subject, role, f"the {stage} deploy role")
     if cloudformation_role:
         what = f"CloudFormation's {stage} role"
         role = there(subject, cloudformation_role, what, "deploy", fix)
@@ -51,42 +52,54 @@ def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
             covers(subject, role, endpoint_acts(subject, stage), "deploy", what)
             if elsewhere:
                 trusts(subject, role, "cloudformation.amazonaws.com", what, "deploy")
-                _reads(subject, role, what)
+                reads(subject, role, what)
     if model := model_role(subject, stage):
         role = there(subject, model, f"the {stage} model's role", "deploy", fix)
         if role is not None:
             trusts(subject, role, "sagemaker.amazonaws.com", f"the {stage} model's role", "deploy")
-            _reads(subject, role, f"the {stage} model's role")
+            reads(subject, role, f"the {stage} model's role")
 
 
 def _roles(subject: Subject, stage: str) -> tuple[str, str]:
-    """The role that deploys to a stage's account (empty: the pipeline's own), and the one that makes the endpoint."""
+    """The role that enters a stage's account (empty: none is needed), and the one that makes the endpoint there."""
     for pipeline in subject.of_type("AWS::CodePipeline::Pipeline").values():
         for action in actions(pipeline):
             name = str(action["Configuration"].get("StackName", ""))
             if provider(action) == "CloudFormation" and name.endswith(f"-{stage}"):
                 return str(action.get("RoleArn", "")), str(action["Configuration"].get("RoleArn", ""))
-    return "", ""
+    # By stack sets: only the test goes there.
+    tests = [variables(project) for project in subject.of_type("AWS::CodeBuild::Project").values()]
+    return next((v.get("DEPLOY_ROLE_ARN", "") for v in tests if v.get("STAGE") == stage), ""), ""
 
 
-def _callers(subject: Subject, stage: str) -> Iterator[str]:
-    """The roles of the data science account that assume a stage's deploy role."""
+def stage_roles(subject: Subject, stage: str) -> Iterator[tuple[str, str]]:
+    """The roles that read a stage's model, and what each is: that of CloudFormation, and that of the model."""
+    if arn := _roles(subject, stage)[1]:
+        yield arn, f"CloudFormation's {stage} role"
+    if arn := model_role(subject, stage):
+        yield arn, f"the {stage} model's role"
+
+
+def _callers(subject: Subject, stage: str) -> Iterator[tuple[str, str]]:
+    """The roles of the data science account that assume a stage's deploy role, and the external id that each says."""
+    deploy_role = _roles(subject, stage)[0]
     for pipeline in subject.of_type("AWS::CodePipeline::Pipeline").values():
-        if any(_roles(subject, stage)[0] == action.get("RoleArn") for action in actions(pipeline)):
-            yield pipeline["RoleArn"]
+        if any(deploy_role == action.get("RoleArn") for action in actions(pipeline)):
+            yield pipeline["RoleArn"], ""
     for project in subject.of_type("AWS::CodeBuild::Project").values():
-        if variables(project).get("DEPLOY_ROLE_ARN") == _roles(subject, stage)[0]:
-            yield project["ServiceRole"]
+        if variables(project).get("DEPLOY_ROLE_ARN") == deploy_role:
+            yield project["ServiceRole"], variables(project).get("DEPLOY_ROLE_EXTERNAL_ID", "")
 
 
 def _assumable(subject: Subject, stage: str, role: Role) -> None:
-    for caller in dict.fromkeys(_callers(subject, stage)):
-        if trusts_role(role, caller) is Answer.NO:
+    for caller, external_id in dict.fromkeys(_callers(subject, stage)):
+        if trusts_role(role, caller, external_id) is Answer.NO:
             wanted = {"Effect": "Allow", "Principal": {"AWS": caller}, "Action": "sts:AssumeRole"}
+            says = f" with the external id {external_id}" if external_id else ""
             subject.report.add(
                 f"the {stage} deploy role cannot be assumed",
                 role.arn,
-                f"its trust policy does not let {caller} in, which deploys or tests with it",
+                f"its trust policy does not let {caller} in{says}, which deploys or tests with it",
                 "deploy",
                 f"add to the trust policy of {role.name}: {json.dumps(wanted)}",
             )
@@ -100,7 +113,7 @@ def _deploys(subject: Subject, stage: str, role: str) -> Iterator[Act]:
         yield Act(f"sagemaker:{verb}", endpoint, f"the test of {stage}")
 
 
-def _reads(subject: Subject, role: Role, what: str) -> None:
+def reads(subject: Subject, role: Role, what: str) -> None:
     """A project's artifacts: a role's own policies, and across accounts also those of the bucket and the key."""
     policies = subject.of_type("AWS::S3::BucketPolicy").values()
     for properties in policies:

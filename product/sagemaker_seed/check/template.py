@@ -12,7 +12,8 @@ from ..templates.document import parse
 from ..templates.failure import TemplateError
 from ..templates.properties import check as problems_of
 from ..templates.properties import is_supported
-from .subject import LONGEST_ID, LONGEST_NAME, Subject
+from .findings import When
+from .subject import LONGEST_ID, LONGEST_NAME, Resources, Subject
 
 OWN = {"SageMakerProjectName": LONGEST_NAME, "SageMakerProjectId": LONGEST_ID}
 # How long a name may be where the schema does not say it: type, property -> characters.
@@ -29,6 +30,8 @@ LIMITS = {
     ("AWS::SageMaker::Endpoint", "EndpointName"): 63,
     ("AWS::SageMaker::ModelPackageGroup", "ModelPackageGroupName"): 63,
 }
+# How many of each a template may have.
+COUNTS = {"Parameters": 200, "Mappings": 200, "Resources": 500, "Outputs": 200}
 MAX_CONFIGURATION = 1000  # characters of one value in an action's configuration
 _STACK = "arn:{0.partition}:cloudformation:{0.region}:{0.id}:stack/SC-{0.id}-pp-x/u"
 
@@ -49,6 +52,16 @@ def evaluate(subject: Subject) -> None:
     except TemplateError as error:
         report.add("the template is no template", where, str(error), "publish", f"mend {where}")
         return
+    counted = (document.parameters, document.mappings, document.resources, document.outputs)
+    for (section, most), there in zip(COUNTS.items(), counted, strict=True):
+        if len(there) > most:
+            report.add(
+                "the template has too many entries",
+                f"{where}: {section}",
+                f"{len(there)}, and CloudFormation takes {most}",
+                "publish",
+                "take out what is not needed, or make two products of it",
+            )
     if missing := [name for name in OWN if name not in document.parameters]:
         report.add(
             "the template lacks SageMaker's parameters",
@@ -79,7 +92,7 @@ def evaluate(subject: Subject) -> None:
             where,
             str(error),
             "launch",
-            "give the parameter a Default or an AllowedPattern that takes every project name, or --parameter KEY=VALUE",
+            "give --parameter KEY=VALUE (an account: --staging-account and --prod-account), or mend the parameter",
         )
 
 
@@ -101,34 +114,39 @@ def check(subject: Subject) -> None:
         subject.report.add(
             "a reference leads nowhere", subject.template_name, str(error), "launch", f"mend {subject.template_name}"
         )
-    for name, (kind, properties) in subject.resources.items():
+    judge(subject, subject.template_name, subject.resources, "launch")
+
+
+def judge(subject: Subject, where: str, resources: Resources, when: When) -> None:
+    """Every resource of an evaluated template: its properties and its name."""
+    for name, (kind, properties) in resources.items():
         if is_supported(kind, subject.home.region):
-            _properties(subject, name, kind, properties)
-        _lengths(subject, name, kind, properties)
+            _properties(subject, f"{where}: {name}", kind, properties, when)
+        _lengths(subject, f"{where}: {name}", kind, properties, when)
 
 
-def _properties(subject: Subject, name: str, kind: str, properties: Mapping[str, object]) -> None:
+def _properties(subject: Subject, where: str, kind: str, properties: Mapping[str, object], when: When) -> None:
     for problem in problems_of(kind, subject.home.region, properties):
         limited = (kind, problem.partition(":")[0].removeprefix("#/")) in LIMITS and "[maxLength]" in problem
         if not limited:  # said better by _lengths
             subject.report.add(
                 "a property is not valid",
-                f"{subject.template_name}: {name}",
+                where,
                 f"{kind} refuses it under the longest project name: {problem}",
-                "launch",
-                f"mend the property of {name}",
+                when,
+                f"mend the property of {where.rpartition(' ')[2]}",
             )
 
 
-def _lengths(subject: Subject, name: str, kind: str, properties: Mapping[str, object]) -> None:
+def _lengths(subject: Subject, where: str, kind: str, properties: Mapping[str, object], when: When) -> None:
     for (type_, property_), limit in LIMITS.items():
         value = properties.get(property_)
         if kind == type_ and isinstance(value, str) and len(value) > limit:
             subject.report.add(
                 "a name can become too long",
-                f"{subject.template_name}: {name}.{property_}",
+                f"{where}.{property_}",
                 f"{len(value)} characters under the longest project name and id, and {kind} takes {limit}",
-                "launch",
+                when,
                 f"leave ${{SageMakerProjectName}} out of {property_}: the id is unique by itself",
             )
     for stage in properties.get("Stages", ()) if kind == "AWS::CodePipeline::Pipeline" else ():  # type: ignore[attr-defined]
@@ -137,8 +155,8 @@ def _lengths(subject: Subject, name: str, kind: str, properties: Mapping[str, ob
                 if isinstance(value, str) and len(value) > MAX_CONFIGURATION:
                     subject.report.add(
                         "a value of a pipeline action is too long",
-                        f"{subject.template_name}: {name}, {stage['Name']}/{action['Name']}.{key}",
+                        f"{where}, {stage['Name']}/{action['Name']}.{key}",
                         f"{len(value)} characters, and CodePipeline takes {MAX_CONFIGURATION}",
-                        "launch",
+                        when,
                         "shorten it, or read it from a file of the build",
                     )
