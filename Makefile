@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 CAN_REHEARSE := .venv/.can-rehearse
+SEED := <<cookiecutter.project_slug>>
+# The security gate runs with what the seed pins, in an environment of its own: .venv may hold other versions.
+GATE := .venv/gate
+GATE_PYTHON ?= $(BIN)/python
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 export UV_PYTHON_DOWNLOADS := never
 # Every job and endpoint of a rehearsal is a new process: it should not compile what it imports.
@@ -31,6 +35,11 @@ $(READY): pyproject.toml uv.lock | $(BIN)/uv
 	@$(BIN)/uv sync --locked --all-extras --quiet
 	@touch $@ $(CAN_REHEARSE)
 
+$(GATE)/.ready: $(SEED)/requirements-security.txt | $(READY)
+	@$(BIN)/uv venv --quiet --clear --python $(GATE_PYTHON) $(GATE)
+	@$(BIN)/uv pip install --quiet --python $(GATE)/bin/python --require-hashes -r "$<"
+	@touch $@
+
 install: $(READY) ## install the locked environment
 
 rehearse: $(CAN_REHEARSE) ## render the default answers, publish to the embedded AWS, and prove the result
@@ -42,11 +51,11 @@ test: lint ## everything that CI checks
 test-fast: $(READY) ## the tests that take less than a minute
 	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
-lint: $(READY) ## style, types and CloudFormation templates
+lint: $(READY) $(GATE)/.ready ## style, types and CloudFormation templates
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/cfn-lint product/cloudformation/*.yaml
+	@PYTHONDONTWRITEBYTECODE=1 $(GATE)/bin/python "$(SEED)/security/scan.py" --accepted product/cloudformation/accepted.json product/cloudformation/*.yaml
 
 format: $(READY) ## put the code into shape
 	@$(BIN)/ruff check --fix .

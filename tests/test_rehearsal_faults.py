@@ -13,11 +13,13 @@ from sagemaker_seed.console import Console
 from sagemaker_seed.errors import SeedError
 from sagemaker_seed.rehearsal.rendering import render
 from sagemaker_seed.rehearsal.road import walk as road
-from sagemaker_seed.rehearsal.road.accounts import STAGES
 from sagemaker_seed.rehearsal.road.after import AFTER
 from sagemaker_seed.rehearsal.road.faults import FAULTS
 from sagemaker_seed.rehearsal.road.journey import Journey, Options
 from sagemaker_seed.rehearsal.road.models import served, short
+from sagemaker_seed.rehearsal.road.stages import LAYOUTS
+
+STAGES = [stage.name for stage in LAYOUTS["two"]]
 
 OWN_FAULT = "This call was made to fail by the rehearsal."
 AFTER_LAUNCH = {"launched": "CREATE_COMPLETE"}

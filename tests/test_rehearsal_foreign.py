@@ -12,9 +12,11 @@ from sagemaker_seed import cli
 from sagemaker_seed.console import Console
 from sagemaker_seed.errors import BadInput
 from sagemaker_seed.rehearsal.road import foreign
-from sagemaker_seed.rehearsal.road.accounts import STAGES
 from sagemaker_seed.rehearsal.road.journey import Journey, Options
+from sagemaker_seed.rehearsal.road.stages import LAYOUTS
 from sagemaker_seed.rehearsal.road.walk import walk
+
+STAGES = [stage.name for stage in LAYOUTS["two"]]
 
 FOREIGN = Path(__file__).parent / "foreign"
 PRODUCT, ACCOUNT = FOREIGN / "product.yml", FOREIGN / "target-account.yml"

@@ -51,12 +51,23 @@ def result(**more: Any) -> dict[str, Any]:
                 "curve": {"train": {"mlogloss": [1.0, 0.5, 0.25]}, "validation": {"mlogloss": [1.1, 0.7, 0.6]}},
             }
         ],
+        "approvals": [
+            {
+                "pipeline": "deploy",
+                "stage": "DeployStaging",
+                "status": "Succeeded",
+                "asked": f"Version 7? {EVIL}",
+                "link": f"s3/object/bucket?{EVIL}",
+                "page": f"<p>A summary {EVIL}</p>",
+            }
+        ],
         "tests": [
             {
                 "stage": "staging",
                 "outcome": "passed",
                 "endpoint": "iris-staging",
                 "seconds": 0.8,
+                "measurements": {"latency": {"p50_ms": 7.25, "requests": 20}, EVIL: {"metric": EVIL}},
                 "checks": [{"name": "answers", "outcome": "passed", "message": "3 rows", "seconds": 0.01}],
             }
         ],
@@ -123,8 +134,20 @@ def test_nobodys_text_becomes_markup() -> None:
 
 def test_what_was_found_is_on_the_page() -> None:
     page = write.html("Iris", result(), "")
-    for text in ("Arrived in 12.5 s", "0.1.0-abc", "iris-staging", "serves g/7", "0.9524", "3 rows", "AWS::S3::Bucket"):
+    for text in (
+        "Arrived in 12.5 s",
+        "0.1.0-abc",
+        "iris-staging",
+        "serves g/7",
+        "0.9524",
+        "3 rows",
+        "AWS::S3::Bucket",
+        "p50 ms 7.25",
+    ):
         assert text in page
+    assert "Version 7?" in page
+    assert 'srcdoc="&lt;p&gt;A summary' in page
+    assert " sandbox " in page  # a summary may be anybody's
     assert page.count("<figure>") == 3
 
 

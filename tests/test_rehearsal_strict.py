@@ -17,15 +17,18 @@ from sagemaker_seed.rehearsal.road.permissions import lacking
 from sagemaker_seed.rehearsal.road.walk import walk
 from sagemaker_seed.resources import product_template
 
-ACCOUNT, CATALOG, TARGET = "data-science-account", "catalog", "target-account"
+ACCOUNT, CATALOG, TARGET, WATCHING = "data-science-account", "catalog", "target-account", "watching"
 SAME_ACCOUNT = "for stages in the account that trains; the road's are in accounts of their own"
 NEVER_DELETED = "for updating or deleting a project; the road does neither"
 BY_THE_KEY = "the key's own policy lets the role in through S3; this is for calls that come without S3"
 DOCUMENTED = "AWS's documentation asks for it; the embedded service does without the call"
 CONTAINERS = "SageMaker pulls an image and sends metrics; there are no containers here"
 NO_VPC = "for an endpoint in a VPC; there is no network here"
-NO_CAPTURE = "for stages that capture data or encrypt volumes; the default answers do not"
+NO_KEY = "for stages that encrypt captured data or volumes; the default answers do not"
 NO_SCALING = "for stages whose endpoints scale; the default answers do not"
+ONE_POLICY = "all builds have one policy between them, and this one's writes no report"
+LARGE_DATA = "for an upload in parts that is given up; the road's data go up in one"
+NO_MAIL = "for launches that name whom an approval asks; the road's does not"
 NOT_NEEDED = {
     (CATALOG, "launch", "launch", "Templates"): DOCUMENTED,
     (CATALOG, "launch", "launch", "ServiceRoles"): DOCUMENTED,
@@ -34,18 +37,26 @@ NOT_NEEDED = {
     (CATALOG, "launch", "launch", "AliasesAreListed"): DOCUMENTED,
     (CATALOG, "launch", "launch", "RepositoriesAreListed"): NEVER_DELETED,
     (CATALOG, "launch", "launch", "LogsAreDescribed"): DOCUMENTED,
+    (CATALOG, "launch", "launch", "Topics"): NO_MAIL,
+    (CATALOG, "launch", "launch", "SubscriptionsAreEnded"): NEVER_DELETED,
     (ACCOUNT, "codepipeline", "pipeline", "ArtifactBucket"): DOCUMENTED,
     (ACCOUNT, "codepipeline", "pipeline", "ArtifactKey"): BY_THE_KEY,
     (ACCOUNT, "codepipeline", "pipeline", "EndpointStacks"): SAME_ACCOUNT,
+    (ACCOUNT, "codepipeline", "pipeline", "Approvals"): NO_MAIL,
     (ACCOUNT, "codepipeline", "pipeline", "Templates"): SAME_ACCOUNT,
     (ACCOUNT, "codepipeline", "pipeline", "EndpointStacksRunWith"): SAME_ACCOUNT,
-    (ACCOUNT, "build", "codebuild", "ArtifactBucket"): DOCUMENTED,
-    (ACCOUNT, "build", "codebuild", "ArtifactKey"): BY_THE_KEY,
-    (ACCOUNT, "test", "codebuild", "ArtifactBucket"): DOCUMENTED,
-    (ACCOUNT, "test", "codebuild", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "build", "builds", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "build", "builds", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "build", "builds", "Reports"): ONE_POLICY,
+    (ACCOUNT, "security", "builds", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "security", "builds", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "test", "builds", "ArtifactBucket"): DOCUMENTED,
+    (ACCOUNT, "test", "builds", "ArtifactKey"): BY_THE_KEY,
     (ACCOUNT, "test", "endpoints", "Endpoints"): SAME_ACCOUNT,
     (ACCOUNT, "test", "endpoints", "WhatTheyServe"): SAME_ACCOUNT,
-    (ACCOUNT, "train", "codebuild", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "test", "approval", "WhatIsDeployed"): SAME_ACCOUNT,
+    (ACCOUNT, "train", "builds", "ArtifactKey"): BY_THE_KEY,
+    (ACCOUNT, "train", "codebuild", "LargeData"): LARGE_DATA,
     (ACCOUNT, "training", "jobs", "ArtifactKey"): BY_THE_KEY,
     (ACCOUNT, "training", "jobs", "Images"): CONTAINERS,
     (ACCOUNT, "training", "jobs", "ImageLogin"): CONTAINERS,
@@ -72,21 +83,23 @@ NOT_NEEDED = {
     (ACCOUNT, "model", "model", "NetworkInterfaces"): SAME_ACCOUNT,
     (ACCOUNT, "model", "model", "NetworkIsDescribed"): SAME_ACCOUNT,
     (TARGET, "deploy", "deploy", "Templates"): DOCUMENTED,
-    (TARGET, "cloudformation", "endpoints", "VolumeKey"): NO_CAPTURE,
-    (TARGET, "cloudformation", "endpoints", "VolumeKeyIsThere"): NO_CAPTURE,
+    (TARGET, "cloudformation", "endpoints", "VolumeKey"): NO_KEY,
+    (TARGET, "cloudformation", "endpoints", "VolumeKeyIsThere"): NO_KEY,
     (TARGET, "cloudformation", "model-artifacts", "Artifacts"): DOCUMENTED,
     (TARGET, "cloudformation", "model-artifacts", "ArtifactKeys"): DOCUMENTED,
     (TARGET, "cloudformation", "scaling-and-alarms", "Scaling"): NO_SCALING,
     (TARGET, "cloudformation", "scaling-and-alarms", "ScalingIsDescribed"): NO_SCALING,
     (TARGET, "cloudformation", "scaling-and-alarms", "ScalingActsAsItself"): NO_SCALING,
     (TARGET, "model", "model", "ModelBuckets"): DOCUMENTED,
-    (TARGET, "model", "model", "DataCapture"): NO_CAPTURE,
-    (TARGET, "model", "model", "KeysOfCapturedData"): NO_CAPTURE,
+    (TARGET, "model", "model", "KeysOfCapturedData"): NO_KEY,
     (TARGET, "model", "model", "Images"): CONTAINERS,
     (TARGET, "model", "model", "ImageLogin"): CONTAINERS,
     (TARGET, "model", "model", "Metrics"): CONTAINERS,
     (TARGET, "model", "model", "NetworkInterfaces"): NO_VPC,
     (TARGET, "model", "model", "NetworkIsDescribed"): NO_VPC,
+    (WATCHING, "monitor", "monitor", "KeysOfCapturedData"): NO_KEY,
+    (WATCHING, "monitor", "monitor", "Images"): CONTAINERS,
+    (WATCHING, "monitor", "monitor", "ImageLogin"): CONTAINERS,
 }
 
 # Template, the role's resource, and a statement of it that is taken away -> the step that fails, and how it says so.
@@ -181,7 +194,7 @@ def without(text: str, resource: str, sid: str) -> str:
 def road(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a strict rehearsal of everything leaves."""
     folder = tmp_path_factory.mktemp("strict")
-    options = Options(None, (), folder, strict=True, after=True, page=folder / "rehearsal.html")
+    options = Options(None, (), folder, strict=True, after=True, drift=True, page=folder / "rehearsal.html")
     return walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
 
 
@@ -194,6 +207,19 @@ def test_every_statement_is_needed_or_it_is_said_why_not(road: dict[str, Any]) -
     # What the last step breaks on purpose is a role that nobody has.
     assert {refused["resource"].rpartition("/")[2] for refused in road["refusals"]} <= {"nobody"}
     assert len(needed) > 50
+
+
+@pytest.mark.slow
+def test_drift_is_found_raises_the_alarm_and_trains(road: dict[str, Any]) -> None:
+    (step,) = [step for step in road["steps"] if step["name"] == "drift"]
+    said = "\n".join(step["lines"])
+    before, _, after = said.partition("Completed: no violations in ")
+    assert "is captured and monitored; dashboard sagemaker-" in before
+    calm, _, raised = after.partition("CompletedWithViolations: 4 violations in ")
+    assert re.search(r"-DriftAlarm-\w+ is OK", calm)
+    assert raised.count("Baseline drift distance: ") == 4
+    assert re.search(r"-DriftAlarm-\w+ is ALARM", raised)
+    assert re.search(r"trained \S+, which waits for approval", raised)
 
 
 def name(grant: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -66,6 +66,7 @@ def html(title: str, result: Mapping[str, Any], problem: str) -> str:
         ticks=_ticks(seconds),
         models=[{**model, "plots": plots.of(model)} for model in result.get("models", ())],
         tests=result.get("tests", []),
+        approvals=result.get("approvals", []),
         endpoints=result.get("endpoints", {}),
         accounts=result.get("accounts", {}),
         resources={account: _grouped(made) for account, made in result.get("resources", {}).items()},

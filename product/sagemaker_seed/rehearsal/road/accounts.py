@@ -1,4 +1,8 @@
-"""The accounts of a rehearsal: an organization with a unit and an account for each stage, and the templates in them."""
+"""The accounts of a rehearsal: an organization with a unit and an account for each stage, and the templates in them.
+
+With every stage in one account there is no organization. With service-managed stack sets the data science account is
+not the organization's management account but its delegated administrator, as AWS recommends.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,13 @@ from ...errors import BadInput, SeedError
 from ...publish.release import read_template
 from . import stacks
 from .journey import Journey
+from .stages import ACCOUNT_PARAMETER, UNIT_PARAMETER
 
-STAGES = {"staging": "Staging", "production": "Production"}
-# The names that templates for SageMaker projects have for what the rehearsal makes.
-ACCOUNT_PARAMETERS = {
-    "DataScienceAccountId": "data-science",
-    "AccountStagingId": "staging",
-    "AccountProdId": "production",
-}
-UNIT_PARAMETERS = {"OrganizationalUnitStagingId": "staging", "OrganizationalUnitProdId": "production"}
+STACK_SETS = "member.org.stacksets.cloudformation.amazonaws.com"
+MANAGEMENT_ACCOUNT = "999999999999"
+STACK_SET_TARGETS = ("stackset-self-managed", "stackset-service-managed")
+# The kinds of inference whose requests and answers are objects in S3.
+STORED = ("asynchronous", "batch")
 # Of the names of the stacks that are made of the templates.
 PREFIX = "sagemaker-seed-"
 PUBLISHER_ROLE = "rehearsal/publisher"
@@ -60,20 +62,37 @@ STUDIO_ACTIONS = {
 
 
 def make(journey: Journey) -> None:
-    """Makes the organization, its units and accounts, and deploys in each account the template that belongs there."""
-    organizations = journey.client("organizations")
-    organizations.create_organization(FeatureSet="ALL")
-    organizations.enable_aws_service_access(ServicePrincipal="member.org.stacksets.cloudformation.amazonaws.com")
-    root = organizations.list_roots()["Roots"][0]["Id"]
-    for stage, title in STAGES.items():
-        unit = organizations.create_organizational_unit(ParentId=root, Name=title)["OrganizationalUnit"]["Id"]
-        account = _new_account(organizations, title)
-        organizations.move_account(AccountId=account, SourceParentId=root, DestinationParentId=unit)
-        journey.units[stage], journey.accounts[stage] = unit, account
+    """Makes the organization, its units and accounts, if the stages have accounts of their own; and Studio's role."""
+    here = "in which every stage is" if journey.target == "same-account" else _organization(journey)
     journey.studio_role = _studio(journey)
-    journey.say(f"{'data science':<13} {journey.accounts['data-science']}  the organization's management account")
-    for stage in STAGES:
-        journey.say(f"{stage:<13} {journey.accounts[stage]}  in {journey.units[stage]}")
+    if "management" in journey.accounts:
+        journey.say(f"{'management':<13} {journey.accounts['management']}  of the organization")
+    journey.say(f"{'data science':<13} {journey.accounts['data-science']}  {here}")
+    for stage in journey.stages if journey.units else ():
+        journey.say(f"{stage.name:<13} {journey.accounts[stage.name]}  in {journey.units[stage.name]}")
+
+
+def _organization(journey: Journey) -> str:
+    """Makes an organization with a unit and an account for each stage; what the data science account is in it."""
+    delegated = journey.target == "stackset-service-managed"
+    if delegated:
+        journey.accounts["management"] = MANAGEMENT_ACCOUNT
+    organizations = journey.client("organizations", "management")
+    organizations.create_organization(FeatureSet="ALL")
+    organizations.enable_aws_service_access(ServicePrincipal=STACK_SETS)
+    root = organizations.list_roots()["Roots"][0]["Id"]
+    for stage in journey.stages:
+        unit = organizations.create_organizational_unit(ParentId=root, Name=stage.title)["OrganizationalUnit"]["Id"]
+        account = _new_account(organizations, stage.title)
+        organizations.move_account(AccountId=account, SourceParentId=root, DestinationParentId=unit)
+        journey.units[stage.name], journey.accounts[stage.name] = unit, account
+    if not delegated:
+        return "the organization's management account"
+    here = journey.accounts["data-science"]
+    asked = organizations.invite_account_to_organization(Target={"Id": here, "Type": "ACCOUNT"})["Handshake"]
+    journey.client("organizations").accept_handshake(HandshakeId=asked["Id"])
+    organizations.register_delegated_administrator(AccountId=here, ServicePrincipal=STACK_SETS)
+    return "delegated administrator of stack sets"
 
 
 def _new_account(organizations: Any, title: str) -> str:
@@ -117,14 +136,24 @@ def _policy(statements: list[dict[str, Any]]) -> str:
 def deploy_templates(journey: Journey) -> None:
     """Deploys what the accounts need before the first launch: our templates, or in the stages somebody else's."""
     given = journey.options.account_templates
-    everywhere = [journey.template("data-science-account.yaml"), journey.template("catalog.yaml")]
+    everywhere = ["data-science-account.yaml", "catalog.yaml"]
+    everywhere += ["stacksets.yaml"] if journey.target in STACK_SET_TARGETS else []
     outputs: dict[str, str] = {}
-    for template in everywhere:
-        outputs |= _deploy(journey, "data-science", template)
+    for name in everywhere:
+        outputs |= _deploy(journey, "data-science", journey.template(name))
     journey.publisher_role = _publisher(journey, outputs["PublisherPolicyArn"])
-    for stage in STAGES:
-        for template in given or [journey.template("target-account.yaml")]:
-            _deploy(journey, stage, template)
+    for stage in journey.stages if journey.units else ():
+        for template in given or [journey.template(name) for name in stage_templates(journey)]:
+            _deploy(journey, stage.name, template)
+        if journey.options.drift:
+            _deploy(journey, stage.name, journey.template("watching.yaml"))
+
+
+def stage_templates(journey: Journey) -> list[str]:
+    """The templates for the account of a stage, by the kind of inference that the seed was rendered for."""
+    ours = journey.options.product is None
+    stored = ours and journey.seed.answers["inference"] in STORED
+    return ["target-account.yaml", *(["stored-inference.yaml"] if stored else [])]
 
 
 def _publisher(journey: Journey, policy: str) -> str:
@@ -137,20 +166,30 @@ def _publisher(journey: Journey, policy: str) -> str:
 
 def _deploy(journey: Journey, account: str, template: Path) -> dict[str, str]:
     known = {**known_parameters(journey), "PrincipalArn1": journey.studio_role}
+    if journey.options.product is None:
+        known["DeployTarget"] = journey.target
     declared = read_template(template.read_text(), template.name).get("Parameters", {})
     parameters = {name: known[name] for name in declared if name in known}
     name = f"{PREFIX}{template.stem}"
     outputs = stacks.deploy(journey.client("cloudformation", account), name, template, parameters, journey.doing)
     made = stacks.resources(journey.client("cloudformation", account), name)
-    journey.say(f"{account.replace('-', ' '):<13} {template.name}: {len(made)} resources")
+    journey.say(f"{_shown(account):<13} {template.name}: {len(made)} resources")
     return outputs
+
+
+def _shown(account: str) -> str:
+    return account.replace("data-science", "data science")
 
 
 def known_parameters(journey: Journey) -> dict[str, str]:
     """What the rehearsal can fill in: what it knows itself, and what was given."""
-    known = {name: journey.accounts[whose] for name, whose in ACCOUNT_PARAMETERS.items()}
-    known |= {name: journey.units[whose] for name, whose in UNIT_PARAMETERS.items()}
-    return known | given(journey.options.parameters)
+    known = {"DataScienceAccountId": journey.accounts["data-science"]}
+    for stage in journey.stages:
+        known[ACCOUNT_PARAMETER.format(stage.slot)] = journey.account(stage.name)
+        if stage.name in journey.units:
+            known[UNIT_PARAMETER.format(stage.slot)] = journey.units[stage.name]
+    drift = {"RetrainOnDrift": "yes"} if journey.options.drift else {}
+    return known | drift | given(journey.options.parameters)
 
 
 def given(words: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What comes after the first deployment: again, better, rejected, and two commits that break something.
 
-Each step changes one thing, as a person would, and looks at what both stages serve then.
+Each step changes one thing, as a person would, and looks at what every stage serves then.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 
 from ...errors import SeedError
-from . import accounts, evidence, models
+from . import evidence, models, served
 from .following import confirm, explain
 from .journey import Journey
 
 SETTINGS = "training/settings.json"
-EXPECTATIONS = "test/payloads/{prediction}/expectations.json"
+EXPECTATIONS = "test/expectations.json"
 TEMPLATE = "cfn-sm-endpoint-template.yml"
 RESOURCES = re.compile(r"^Resources:\s*$", re.MULTILINE)
 # A model that cannot be made, because nobody has its role.
@@ -25,6 +25,7 @@ BROKEN = """Resources:
     Type: AWS::SageMaker::Model
     Properties:
       ExecutionRoleArn: !Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:role/nobody
+      EnableNetworkIsolation: true
       PrimaryContainer:
         Image: !Sub ${AWS::AccountId}.dkr.ecr.${AWS::Region}.amazonaws.com/nothing:1
 """
@@ -42,11 +43,11 @@ def again(journey: Journey) -> None:
     time.sleep(NO_EVENT_SECONDS)
     confirm(journey, expect=0)
     _expect(journey, before, "approving the same model again")
-    journey.say("nothing changed: the same endpoint configurations in both stages")
+    journey.say("nothing changed: the same endpoint configurations in every stage")
 
 
 def better(journey: Journey) -> None:
-    """A second model, trained by a commit and approved, replaces the first in both stages.
+    """A second model, trained by a commit and approved, replaces the first in every stage.
 
     A change that makes the model worse is not accepted, and registers nothing; then the next one is tried.
     """
@@ -79,23 +80,23 @@ def rejected(journey: Journey) -> None:
 
 
 def broken_test(journey: Journey) -> None:
-    """A commit that breaks the test stops at staging, with what the test says; production is not touched."""
+    """A commit that breaks the test stops at the first stage, with what the test says; production is not touched."""
     before = _serving(journey)["production"]
-    name, text = _expectations(journey)
+    text = _file(journey, EXPECTATIONS)
     expectations = json.loads(text)
     payload = next(p for p in expectations["payloads"] if p.get("expected"))
-    payload["expected"][0] = _other(payload["expected"][0], expectations.get("classes", []))
-    journey.clone.commit("Expect something else", {name: json.dumps(expectations, indent=2) + "\n"})
+    payload["expected"][0] = _other(payload["expected"][0], expectations["answers"].get("classes", []))
+    journey.clone.commit("Expect something else", {EXPECTATIONS: json.dumps(expectations, indent=2) + "\n"})
     _fails(journey, "CodeBuild")
     if _serving(journey)["production"] != before:
-        raise SeedError("a commit whose test failed in staging changed production")
-    journey.clone.commit("Expect what was right", {name: text})
+        raise SeedError("a commit whose test failed in an earlier stage changed production")
+    journey.clone.commit("Expect what was right", {EXPECTATIONS: text})
     confirm(journey, expect=len(journey.follower.pipelines))
     journey.say("production was not touched; the commit was taken back")
 
 
 def broken_template(journey: Journey) -> None:
-    """A commit that breaks the endpoint template is rolled back, and both stages go on serving."""
+    """A commit that breaks the endpoint template is rolled back, and every stage goes on serving."""
     before = _serving(journey)
     text = _file(journey, TEMPLATE)
     if not RESOURCES.search(text):
@@ -105,7 +106,7 @@ def broken_template(journey: Journey) -> None:
     _expect(journey, before, "a template that was rolled back")
     journey.clone.commit("Mend the endpoint", {TEMPLATE: text})
     confirm(journey, expect=len(journey.follower.pipelines))
-    journey.say("rolled back: both stages served all the time; the commit was taken back")
+    journey.say("rolled back: every stage served all the time; the commit was taken back")
 
 
 AFTER: dict[str, Callable[[Journey], None]] = {
@@ -124,11 +125,6 @@ def _file(journey: Journey, name: str) -> str:
     return path.read_text()
 
 
-def _expectations(journey: Journey) -> tuple[str, str]:
-    name = EXPECTATIONS.format(prediction=json.loads(_file(journey, "seed.json"))["answers"]["prediction"])
-    return name, _file(journey, name)
-
-
 def _other(expected: dict[str, object], classes: list[str]) -> dict[str, object]:
     """An expectation that the model cannot meet."""
     if "label" in expected:
@@ -137,7 +133,7 @@ def _other(expected: dict[str, object], classes: list[str]) -> dict[str, object]
 
 
 def _fails(journey: Journey, provider: str) -> None:
-    """Follows a commit to the failure in staging that it must end with."""
+    """Follows a commit to the failure in the first stage that it must end with."""
     done = journey.follower.follow(journey.say, journey.doing, expect=len(journey.follower.pipelines))
     journey.follower.mark()
     failed = [(run, run.failed) for run in done if run.failed]
@@ -148,14 +144,11 @@ def _fails(journey: Journey, provider: str) -> None:
 
 
 def _serving(journey: Journey) -> dict[str, list[str]]:
-    """By stage, the configurations of the endpoints in service there."""
-    found = {}
-    for stage in accounts.STAGES:
-        sagemaker = journey.client("sagemaker", stage)
-        names = [endpoint["EndpointName"] for endpoint in sagemaker.list_endpoints()["Endpoints"]]
-        described = [sagemaker.describe_endpoint(EndpointName=name) for name in names]
-        found[stage] = [f"{d['EndpointName']} {d['EndpointConfigName']} {d['EndpointStatus']}" for d in described]
-    return found
+    """By stage, what serves there and how."""
+    return {
+        stage.name: [f"{one.name} {one.configuration} {one.status}" for one in served.of(journey, stage)]
+        for stage in journey.stages
+    }
 
 
 def _expect(journey: Journey, before: dict[str, list[str]], what: str) -> None:
@@ -166,10 +159,8 @@ def _expect(journey: Journey, before: dict[str, list[str]], what: str) -> None:
 
 
 def _expect_package(journey: Journey, package: str) -> None:
-    for stage in accounts.STAGES:
-        sagemaker = journey.client("sagemaker", stage)
-        for endpoint in sagemaker.list_endpoints()["Endpoints"]:
-            found = models.served(sagemaker, endpoint["EndpointName"])
-            if found != package:
-                raise SeedError(f"{stage} serves {models.short(found)}, expected {models.short(package)}")
-            journey.say(f"{stage:<13} {endpoint['EndpointName']} serves {models.short(package)}")
+    for stage in journey.stages:
+        for one in served.of(journey, stage):
+            if one.package != package:
+                raise SeedError(f"{stage.name} serves {models.short(one.package)}, expected {models.short(package)}")
+            journey.say(f"{stage.name:<13} {one.name} serves {models.short(package)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 TAIL = 25
 # What the build's agent writes into the log, between what the commands print.
 AGENT = "[Container] "
 COMMAND = "Running command "
+FAILED = re.compile(r"Error while executing command: (.*?)\. Reason: ", re.DOTALL)
 
 
 def describe(codebuild: Any, logs: Any, build: str) -> dict[str, Any]:
@@ -55,7 +57,12 @@ def _log(logs: Any, where: dict[str, Any]) -> list[str]:
 def failure(described: dict[str, Any]) -> list[str]:
     """What the command that failed had printed last, and which command it was."""
     log = described["log"]
-    begun = max((number for number, line in enumerate(log) if COMMAND in line), default=-1)
-    printed = [line for line in log[begun + 1 :] if not line.startswith(AGENT)]
     said = [phase["said"] for phase in described["phases"] if phase["status"] == "FAILED" and phase["said"]]
+    begun = [number for number, line in enumerate(log) if COMMAND in line]
+    # A later phase may have run more commands: post_build comes after a build that failed, too.
+    named = [found[1] for text in said if (found := FAILED.search(text))]
+    failed = [number for number in begun if any(log[number].endswith(COMMAND + command) for command in named)]
+    first = (failed or begun or [-1])[-1]
+    last = next((number for number in begun if number > first), len(log))
+    printed = [line for line in log[first + 1 : last] if not line.startswith(AGENT)]
     return [*printed[-TAIL:], *said]

@@ -7,7 +7,7 @@ import json
 import tarfile
 import zipfile
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -56,6 +56,7 @@ def collect(journey: Journey) -> None:
         "training": _training,
         "builds": _builds,
         "tests": _tests,
+        "approvals": _approvals,
         "models": _models,
         **({"grants": permissions.statements, "refusals": permissions.refusals} if journey.options.strict else {}),
     }
@@ -166,6 +167,33 @@ def _tests(journey: Journey) -> list[dict[str, Any]]:
     return found
 
 
+def _approvals(journey: Journey) -> list[dict[str, Any]]:
+    """What people were asked, and the page behind the link that they were given, if it is one in a bucket."""
+    follower = getattr(journey, "follower", None)
+    return [
+        {
+            "pipeline": runs.short(run.pipeline),
+            "stage": action.stage,
+            "status": action.status,
+            "asked": action.asks[0],
+            "link": action.asks[1],
+            "page": _behind(journey, action.asks[1]),
+        }
+        for run in (follower.everything() if follower is not None else ())
+        for action in run.actions
+        if action.provider == "Manual"
+    ]
+
+
+def _behind(journey: Journey, link: str) -> str:
+    """The object that a link to the S3 console leads to, if it is a page."""
+    place = urlsplit(link)
+    bucket, key = place.path.rpartition("/")[2], parse_qs(place.query).get("prefix", [""])[0]
+    if not place.path.startswith("/s3/object/") or not key.endswith(".html"):
+        return ""
+    return str(journey.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode())
+
+
 def _results_in(archive: bytes) -> list[dict[str, Any]]:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         names = [name for name in opened.namelist() if name.rpartition("/")[2] == RESULTS]
@@ -181,10 +209,18 @@ def _shown(results: Any) -> dict[str, Any]:
         and isinstance(checks, list)
         and all(isinstance(c, dict) and c.keys() >= CHECK for c in checks)
     ):
-        return known
+        return {**known, "measurements": _measured(known.get("measurements"))}
     outcome = str(known.get("outcome", ""))
     check = {"name": RESULTS, "outcome": outcome, "message": json.dumps(results), "seconds": 0.0}
-    return {"stage": "", "outcome": outcome, "endpoint": RESULTS, "seconds": 0.0, "checks": [check]}
+    shown = {"stage": "", "outcome": outcome, "endpoint": RESULTS, "seconds": 0.0, "checks": [check]}
+    return {**shown, "measurements": {}}
+
+
+def _measured(measurements: Any) -> dict[str, dict[str, Any]]:
+    """By what was measured, the figures of it; of what has another form, nothing."""
+    if not isinstance(measurements, dict):
+        return {}
+    return {str(name): figures for name, figures in measurements.items() if isinstance(figures, dict)}
 
 
 def _models(journey: Journey) -> list[dict[str, Any]]:

@@ -25,6 +25,19 @@ def follow_to_approval(journey: Journey) -> list[runs.Run]:
     return done
 
 
+def go_on(journey: Journey) -> list[runs.Run]:
+    """Approves what waits, and follows it until it waits for a person again, at a later stage.
+
+    Raises:
+        SeedError: an execution failed, or ended without asking anybody.
+    """
+    client = journey.as_person("codepipeline")
+    for run in journey.follower.follow(journey.say, journey.doing):
+        if run.waits:
+            _approve(journey, client, run)
+    return follow_to_approval(journey)
+
+
 def confirm(journey: Journey, *, expect: int = 1, forgive: bool = False) -> list[runs.Run]:
     """Approves what waits, as often as it asks, and follows it to its end.
 

@@ -21,7 +21,7 @@ from ...errors import BadInput, SeedError
 from ...publish.release import OBJECT_TAGGING, read_template
 from ..embedded import ACCOUNT
 from . import models
-from .accounts import STAGES, given
+from .accounts import given
 from .journey import REGION, Journey, Options, Product
 from .launch import check_parameters
 
@@ -238,7 +238,7 @@ def _readable(journey: Journey, bucket: str) -> str:
     partition = journey.studio_role.split(":")[1]
     statement = {
         "Effect": "Allow",
-        "Principal": {"AWS": [journey.accounts[stage] for stage in STAGES]},
+        "Principal": {"AWS": [journey.accounts[stage.name] for stage in journey.stages]},
         "Action": ["s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation"],
         "Resource": [f"arn:{partition}:s3:::{bucket}", f"arn:{partition}:s3:::{bucket}/*"],
     }

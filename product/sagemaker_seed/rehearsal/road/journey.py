@@ -17,6 +17,7 @@ from ...resources import product_template
 from ..embedded import ACCOUNT, EmbeddedAws
 from .repository import Clone
 from .runs import Follower
+from .stages import LAYOUTS, Stage
 
 # Of somebody else's product, which does not say where it will be.
 REGION = "us-east-1"
@@ -32,6 +33,7 @@ class Options:
         output: the folder to render into.
         until: the last step to take; None for all.
         after: whether to walk on after the first deployment, see ``after.py``.
+        drift: whether requests drift at the end, see ``drift.py``.
         fail_at: a step that is made to fail, see ``faults.py``.
         product: somebody else's product template; with it ``archive``, their seed code.
         archive: a zip of seed code.
@@ -47,6 +49,7 @@ class Options:
     output: Path
     until: str | None = None
     after: bool = False
+    drift: bool = False
     fail_at: str | None = None
     product: Path | None = None
     archive: Path | None = None
@@ -115,10 +118,12 @@ class Journey:
     """One walk along the road; steps leave here what later ones need.
 
     Attributes:
-        accounts: ids by what the account is for (``data-science``, ``staging``, ``production``).
+        accounts: ids by what the account is for: ``data-science``, the names of the stages that have an account of
+            their own, and ``management`` where the organization has another one for that.
         units: ids of the organizational units, by stage.
         studio_role: the role that people in Studio act as.
         publisher_role: the role of whoever publishes.
+        project_parameters: what the project was launched with.
     """
 
     aws: EmbeddedAws
@@ -146,6 +151,7 @@ class Journey:
         self.clock = time.time()
         self.bundle: Path | None = None
         self.endpoints: dict[str, dict[str, Any]] = {}
+        self.project_parameters: dict[str, str] = {}
         self._doing: Any = lambda _: None
 
     @property
@@ -170,6 +176,20 @@ class Journey:
     def wanted_region(self) -> str:
         """The region of the answers; of somebody else's product, the first that AWS had."""
         return self.seed.answers["aws_region"] if self.options.product is None else REGION
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the deployment, in their order."""
+        return LAYOUTS["two" if self.options.product is not None else self.seed.answers["stages"]]
+
+    @property
+    def target(self) -> str:
+        """How endpoints get into the stages' accounts; what somebody else's product does is its own affair."""
+        return "cloudformation" if self.options.product is not None else self.seed.answers["deploy_target"]
+
+    def account(self, name: str) -> str:
+        """The id of an account; that of the data scientists is also every stage's that has none of its own."""
+        return self.accounts.get(name, self.accounts["data-science"])
 
     def template(self, name: str) -> Path:
         """A template of the product, or what stands in for it."""
@@ -217,7 +237,7 @@ class Journey:
 
     def client(self, service: str, account: str = "data-science") -> Any:
         """A client that acts as the root of one of the accounts."""
-        return self.aws.client(service, self.accounts[account])
+        return self.aws.client(service, self.account(account))
 
     @cached_property
     def person(self) -> str:

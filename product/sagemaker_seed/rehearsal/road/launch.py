@@ -10,6 +10,7 @@ from ...accounts.stacks import reason
 from ...errors import BadInput, SeedError
 from . import accounts, stacks
 from .journey import Journey, Product, Project
+from .stages import PARAMETERS
 
 TIMEOUT_SECONDS = 300.0
 # SageMaker fills these in.
@@ -24,7 +25,7 @@ def launch(journey: Journey, name: str) -> Project:
     """
     product = journey.product
     sagemaker = journey.as_person("sagemaker")
-    parameters = _parameters(journey, product)
+    parameters = journey.project_parameters = _parameters(journey, product)
     sagemaker.create_project(
         ProjectName=name,
         ServiceCatalogProvisioningDetails={
@@ -60,7 +61,7 @@ def check_parameters(declared: Mapping[str, Any], words: Sequence[str]) -> None:
         BadInput: one that the template does not have, or lacks.
     """
     given = accounts.given(words)
-    known = {*accounts.ACCOUNT_PARAMETERS, *accounts.UNIT_PARAMETERS, *OWN, *given}
+    known = {"DataScienceAccountId", *PARAMETERS, *OWN, *given}
     if unknown := sorted(given.keys() - declared.keys()):
         raise BadInput(f"the product has no parameter {', '.join(unknown)}")
     if missing := [name for name, said in declared.items() if "Default" not in said and name not in known]:

@@ -31,7 +31,11 @@ def served(sagemaker: Any, endpoint: str) -> str:
     """The ARN of the model package that an endpoint serves; empty if its model is made of none."""
     described = sagemaker.describe_endpoint(EndpointName=endpoint)
     configuration = sagemaker.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
-    name = configuration["ProductionVariants"][0]["ModelName"]
+    return package_of(sagemaker, configuration["ProductionVariants"][0]["ModelName"])
+
+
+def package_of(sagemaker: Any, name: str) -> str:
+    """The ARN of the model package that a model is made of; empty if it is made of none."""
     model = sagemaker.describe_model(ModelName=name)
     containers = [model.get("PrimaryContainer") or {}, *model.get("Containers", ())]
     return next((c["ModelPackageName"] for c in containers if c.get("ModelPackageName")), "")

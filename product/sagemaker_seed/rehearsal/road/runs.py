@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ POLL_SECONDS = 0.1
 START_SECONDS = 20.0
 TIMEOUT_SECONDS = 900.0
 RUNNING = {"InProgress", "Stopping"}
+QUESTION_WIDTH = 100
 
 
 @dataclass
@@ -24,6 +26,7 @@ class Action:
     Attributes:
         external: the id of what it started, such as a build's; empty if there is none.
         said: what it says about how it ended.
+        asks: what it tells the person whom it asks, and the link that it gives; empty if it asks nobody.
         decided: whether a person has decided already, and the pipeline is about to take note.
     """
 
@@ -35,6 +38,7 @@ class Action:
     ended: datetime
     external: str
     said: str
+    asks: tuple[str, str] = ("", "")
     decided: bool = False
 
     @property
@@ -90,6 +94,7 @@ class Follower:
         self._seen: set[str] = set()
         self._decided: set[tuple[str, str, str]] = set()
         self._told: dict[tuple[str, str, str], str] = {}
+        self._ended: dict[str, list[Action]] = {}
 
     def mark(self) -> None:
         """From here on, executions that exist already are old."""
@@ -112,12 +117,12 @@ class Follower:
         """
         began = time.monotonic()
         while True:
-            runs = [self._followed(run) for run in self._listed() if run.id not in self._seen]
+            runs = self.recent()
             for run in runs:
                 self._tell(run, say)
             waited = time.monotonic() - began
             if len(runs) >= expect and all(run.settled for run in runs):
-                return sorted(runs, key=lambda run: run.began)
+                return runs
             if len(runs) < expect and waited > START_SECONDS:
                 names = ", ".join(self.pipelines)
                 raise SeedError(f"{len(runs)} of {expect} executions began within {START_SECONDS:.0f} s in {names}")
@@ -125,6 +130,11 @@ class Follower:
                 raise SeedError(f"a pipeline still runs after {TIMEOUT_SECONDS:.0f} s: {_going_on(runs)}")
             doing(_going_on(runs) or "waiting for a pipeline to start")
             time.sleep(POLL_SECONDS)
+
+    def recent(self) -> list[Run]:
+        """The executions since the last mark as they are now, oldest first."""
+        runs = [self._followed(run) for run in self._listed() if run.id not in self._seen]
+        return sorted(runs, key=lambda run: run.began)
 
     def everything(self) -> list[Run]:
         """Every execution that there is, oldest first, with its actions."""
@@ -147,13 +157,20 @@ class Follower:
         return found
 
     def _followed(self, run: Run) -> Run:
-        """The execution with its actions."""
+        """The execution with its actions; of one that has ended they are what they were at the last look."""
+        if run.status in RUNNING:
+            self._ended.pop(run.id, None)  # it may be one that was retried
+        elif run.id in self._ended:
+            run.actions = self._ended[run.id]
+            return run
         answer = self._client.list_action_executions(
             pipelineName=run.pipeline, filter={"pipelineExecutionId": run.id}, maxResults=100
         )
         run.actions = sorted(map(_action, answer["actionExecutionDetails"]), key=lambda action: action.began)
         for action in run.actions:
             action.decided = (run.id, action.stage, action.name) in self._decided
+        if run.status not in RUNNING:
+            self._ended[run.id] = run.actions
         return run
 
     def _tell(self, run: Run, say: Callable[[str], None]) -> None:
@@ -164,12 +181,16 @@ class Follower:
                 continue
             self._told[key] = state
             say(f"{short(run.pipeline):<7} {line(action)}")
+            if action.waits:
+                for text in textwrap.wrap(action.asks[0], QUESTION_WIDTH):
+                    say(f"{'':<7} | {text}")
 
 
 def _action(detail: dict[str, Any]) -> Action:
     given, output = detail.get("input", {}), detail.get("output", {})
     result = output.get("executionResult", {})
     error = result.get("errorDetails", {}).get("message", "")
+    asked = given.get("resolvedConfiguration", {})
     return Action(
         stage=detail["stageName"],
         name=detail["actionName"],
@@ -179,6 +200,7 @@ def _action(detail: dict[str, Any]) -> Action:
         ended=detail["lastUpdateTime"],
         external=result.get("externalExecutionId", ""),
         said=_first_lines(error or result.get("externalExecutionSummary", "")),
+        asks=(asked.get("CustomData", ""), asked.get("ExternalEntityLink", "")),
     )
 
 

@@ -21,22 +21,29 @@ from ..page.write import write as write_page
 from ..proof import prove as proof_of
 from ..publishing import bucket_of, clients_of
 from ..rendering import render as render_seed
-from . import accounts, evidence, foreign, models, permissions, repository, runs, training
+from . import accounts, evidence, foreign, models, permissions, repository, runs, served, training
 from . import launch as launching
 from .after import AFTER
+from .drift import drift
 from .faults import FAULTS, Fault
-from .following import confirm, explain, failure, follow_to_approval
+from .following import confirm, explain, failure, follow_to_approval, go_on
 from .journey import Journey, Options, Product, Silent
 from .summary import table
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A step: its name, what it does, and whose product it is for (None: anybody's; else whether it is ours)."""
+    """A step: its name and what it does.
+
+    Attributes:
+        ours: whose product it is for; None: anybody's, else whether it is ours.
+        layout: the number of stages that it is for; None: any.
+    """
 
     name: str
     act: Callable[[Journey], None]
     ours: bool | None = None
+    layout: int | None = None
 
 
 def _render(journey: Journey) -> None:
@@ -143,26 +150,19 @@ def _approve(journey: Journey) -> None:
     journey.say(f"{models.short(journey.package)} by a person")
 
 
-def _staging(journey: Journey) -> None:
+def _first_stage(journey: Journey) -> None:
     follow_to_approval(journey)
+
+
+def _next_stage(journey: Journey) -> None:
+    go_on(journey)
 
 
 def _production(journey: Journey) -> None:
     confirm(journey)
-    _check_served(journey)
+    served.check(journey)
+    served.run_jobs(journey)
     foreign.invoke(journey)
-
-
-def _check_served(journey: Journey) -> None:
-    for stage in accounts.STAGES:
-        sagemaker = journey.client("sagemaker", stage)
-        for endpoint in sagemaker.list_endpoints()["Endpoints"]:
-            name = endpoint["EndpointName"]
-            package = models.served(sagemaker, name)
-            journey.endpoints[stage] = {"name": name, "package": package, "status": endpoint["EndpointStatus"]}
-            journey.say(f"{stage:<13} {name} {endpoint['EndpointStatus']}, serves {models.short(package)}")
-    if set(journey.endpoints) != set(accounts.STAGES):
-        raise SeedError(f"no endpoint in {', '.join(sorted(set(accounts.STAGES) - set(journey.endpoints)))}")
 
 
 STEPS = (
@@ -177,10 +177,13 @@ STEPS = (
     Stage("repository", _repository),
     Stage("train", _train),
     Stage("approve", _approve),
-    Stage("staging", _staging),
+    Stage("development", _first_stage, layout=3),
+    Stage("pre-production", _next_stage, layout=3),
+    Stage("staging", _first_stage, layout=2),
     Stage("production", _production),
 )
 NAMES = tuple(step.name for step in STEPS)
+DRIFT = "drift"
 
 
 def walk(options: Options, console: Console, *, keep: Callable[[Journey], None] | None = None) -> dict[str, Any]:
@@ -234,11 +237,25 @@ def _walk(journey: Journey, keep: Callable[[Journey], None] | None) -> None:
             journey.aws = held.enter_context(aws)
             journey.say(f"the embedded AWS answers at {aws.url}")
         try:
-            _walk_on(journey, [step for step in steps if step not in before])
+            _walk_on(journey, _of_layout(journey, [step for step in steps if step not in before]))
         finally:
             evidence.collect(journey)
             if keep is not None:
                 keep(journey)
+
+
+def _of_layout(journey: Journey, steps: list[Stage]) -> list[Stage]:
+    """The steps for as many stages as there are.
+
+    Raises:
+        BadInput: the rehearsal is to end at a step that there is not.
+    """
+    count, until = len(journey.stages), journey.options.until
+    found = [step for step in steps if step.layout in {None, count}]
+    if until in {step.name for step in steps} - {step.name for step in found}:
+        names = ", ".join(stage.name for stage in journey.stages)
+        raise BadInput(f"--until {until}: the stages of this seed are {names}")
+    return found
 
 
 def _check(options: Options) -> None:
@@ -253,6 +270,8 @@ def _check(options: Options) -> None:
             raise BadInput(f"--fail-at {options.fail_at}: comes after the first deployment, add --after")
         if options.until and names.index(options.until) < names.index(step):
             raise BadInput(f"--fail-at {options.fail_at}: comes after --until {options.until}")
+    if options.drift and options.product is not None:
+        raise BadInput("--drift is for the seed repository, whose endpoint has a monitor; leave --product out")
     if (options.product is None) != (options.archive is None):
         raise BadInput("--product and --seed belong together: a product template, and the zip of its seed code")
     if options.product is None:
@@ -284,14 +303,15 @@ def _walk_on(journey: Journey, steps: list[Stage]) -> None:
 
 
 def _after(options: Options) -> dict[str, Callable[[Journey], None]]:
-    return AFTER if options.after or options.until in AFTER else {}
+    taken = AFTER if options.after or options.until in AFTER else {}
+    return {**taken, DRIFT: drift} if options.drift else taken
 
 
 def _take(journey: Journey, acts: list[tuple[str, Callable[[Journey], None]]], fault: Fault | None) -> None:
     for name, act in acts:
         with journey.step(name):
             if fault is not None and fault.step == name:
-                journey.aws.fail(fault.service, fault.operation, journey.accounts[fault.account])
+                journey.aws.fail(fault.service, fault.operation, _place_of(journey, fault))
             refused = len(journey.aws.refusals())
             try:
                 act(journey)
@@ -301,6 +321,19 @@ def _take(journey: Journey, acts: list[tuple[str, Callable[[Journey], None]]], f
                 raise _explained(journey, name, refused, str(error)) from error
         if name == journey.options.until:
             return
+
+
+def _place_of(journey: Journey, fault: Fault) -> str:
+    """The account that a fault is put into; of three stages, that before production stands for staging.
+
+    Raises:
+        BadInput: it is one that other stages are in too.
+    """
+    if fault.account == "data-science":
+        return journey.accounts[fault.account]
+    if journey.target == "same-account":
+        raise BadInput(f"--fail-at {journey.options.fail_at}: every stage is in one account, and would fail")
+    return journey.accounts[journey.stages[-1 if fault.account == "production" else -2].name]
 
 
 def _explained(journey: Journey, step: str, before: int, problem: str) -> SeedError:

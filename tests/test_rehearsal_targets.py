@@ -1,0 +1,138 @@
+"""Every deploy target and both layouts of stages on the whole road, strictly: what each makes, where, and as whom."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sagemaker_seed.rehearsal.road.journey import Options, Silent
+from sagemaker_seed.rehearsal.road.stages import LAYOUTS
+from sagemaker_seed.rehearsal.road.walk import walk
+from test_rehearsal_strict import ACCOUNT, NOT_NEEDED, SAME_ACCOUNT, name
+
+pytestmark = pytest.mark.slow
+# Two of each: the default, cloudformation in two stages, is walked by other tests.
+ROADS = {
+    "cloudformation": "three",
+    "stackset-self-managed": "two",
+    "stackset-service-managed": "three",
+    "same-account": "two",
+}
+PROVIDERS = {
+    "cloudformation": "CloudFormation",
+    "stackset-self-managed": "CloudFormationStackSet",
+    "stackset-service-managed": "CodeBuild",
+    "same-account": "CloudFormation",
+}
+STACKSETS = "stacksets"
+
+
+@pytest.fixture(scope="module")
+def roads() -> dict[str, dict[str, Any]]:
+    """What each road left, once it has been walked."""
+    return {}
+
+
+@pytest.fixture(params=ROADS)
+def target(request: pytest.FixtureRequest) -> str:
+    """A deploy target."""
+    return str(request.param)
+
+
+@pytest.fixture
+def road(target: str, roads: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the strict rehearsal of a target leaves."""
+    if target not in roads:
+        folder = tmp_path_factory.mktemp(target)
+        answers = (f"deploy_target={target}", f"stages={ROADS[target]}")
+        options = Options(None, answers, folder, strict=True, page=folder / "rehearsal.html")
+        roads[target] = walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
+    return roads[target]
+
+
+def test_every_stage_is_deployed_by_the_action_of_the_target_and_tested_and_approved(
+    target: str, road: dict[str, Any]
+) -> None:
+    stages = LAYOUTS[ROADS[target]]
+    run = next(run for run in reversed(road["runs"]) if run["pipeline"] == "deploy" and run["status"] == "Succeeded")
+    took = [(action["stage"], action["name"], action["provider"]) for action in run["actions"]]
+    expected = []
+    for stage in stages:
+        place = f"Deploy{stage.key.capitalize()}"
+        expected += [(place, "Deploy", PROVIDERS[target]), (place, "Test", "CodeBuild")]
+        expected += [(place, "Approve", "Manual")] if stage is not stages[-1] else []
+    checked = [("Security", name, "CodeBuild") for name in ("Scan", "UnitTests")]  # side by side
+    assert took[:2] == [("Source", "Source", "CodeCommit"), ("Build", "Build", "CodeBuild")]
+    assert (sorted(took[2:4]), took[4:]) == (checked, expected)
+    steps = [step["name"] for step in road["steps"]]
+    assert steps[steps.index("approve") + 1 :] == [stage.name for stage in stages]
+
+
+def test_every_stage_serves_the_approved_model_and_has_the_results_of_its_tests(
+    target: str, road: dict[str, Any]
+) -> None:
+    stages = LAYOUTS[ROADS[target]]
+    project = road["project"]
+    assert {stage: (said["name"], said["status"]) for stage, said in road["endpoints"].items()} == {
+        stage.name: (f"{project['name']}-{project['id']}-{stage.key}", "InService") for stage in stages
+    }
+    assert len({said["package"] for said in road["endpoints"].values()}) == 1
+    tested = [(results["stage"], results["outcome"]) for results in road["tests"]]
+    assert sorted(tested) == sorted((stage.key, "passed") for stage in stages)
+    assert all(f"{stage.name} endpoint" in road["html"] for stage in stages)
+
+
+def test_accounts_and_units_are_those_that_the_target_needs(target: str, road: dict[str, Any]) -> None:
+    own = [stage.name for stage in LAYOUTS[ROADS[target]]] if target != "same-account" else []
+    management = ["management"] if target == "stackset-service-managed" else []
+    assert list(road["accounts"]) == ["data-science", *management, *own]
+    of_a_set = {
+        account
+        for account, resources in road["resources"].items()
+        if any(resource["stack"].startswith("StackSet-sagemaker-") for resource in resources)
+    }
+    assert of_a_set == (set(own) if target.startswith("stackset-") else set())
+
+
+def test_nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: str, road: dict[str, Any]) -> None:
+    assert road["refusals"] == []
+    granted = {name(grant): grant["needed"] for grant in road["grants"]}
+    of_sets = {key[1:]: needed for key, needed in granted.items() if STACKSETS in key}
+    assert of_sets == OF_STACK_SETS.get(target, {})
+    if target == "same-account":
+        excused = {key for key, why in NOT_NEEDED.items() if why == SAME_ACCOUNT}
+        assert {key for key in excused if granted[key]} == NEEDED_IN_ONE_ACCOUNT
+
+
+# Role, policy and statement of stacksets.yaml, and whether the road does not go without it.
+OF_STACK_SETS: dict[str, dict[tuple[str, str, str], bool]] = {
+    "stackset-self-managed": {
+        ("codepipeline", "stacksets", "StackSets"): True,
+        ("codepipeline", "stacksets", "StackSetsAreMade"): True,
+        ("codepipeline", "stacksets", "StackSetsRunWith"): True,
+        ("stackset-administration", "stages", "OtherAccounts"): True,
+    },
+    "stackset-service-managed": {
+        ("stacksets", "codebuild", "Logs"): True,
+        ("stacksets", "codebuild", "ArtifactBucket"): False,  # AWS's documentation asks for it
+        ("stacksets", "codebuild", "Artifacts"): True,
+        ("stacksets", "stacksets", "StackSets"): True,
+        ("stacksets", "stacksets", "StackSetsAreMade"): True,
+        ("stacksets", "stacksets", "DelegatedAdministrators"): True,
+    },
+}
+# Excused where stages have accounts of their own, and needed where they have not.
+NEEDED_IN_ONE_ACCOUNT = {
+    (ACCOUNT, "codepipeline", "pipeline", "EndpointStacks"),
+    (ACCOUNT, "codepipeline", "pipeline", "EndpointStacksRunWith"),
+    (ACCOUNT, "test", "approval", "WhatIsDeployed"),
+    (ACCOUNT, "test", "endpoints", "Endpoints"),
+    (ACCOUNT, "test", "endpoints", "WhatTheyServe"),
+    (ACCOUNT, "cloudformation", "endpoints", "Endpoints"),
+    (ACCOUNT, "cloudformation", "endpoints", "ModelsAndConfigurations"),
+    (ACCOUNT, "cloudformation", "endpoints", "ModelsRunWith"),
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "Alarms"),
+    (ACCOUNT, "cloudformation", "scaling-and-alarms", "AlarmsAreDescribed"),
+    (ACCOUNT, "model", "model", "ModelArtifacts"),
+    (ACCOUNT, "model", "model", "Logs"),
+}
