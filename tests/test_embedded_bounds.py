@@ -10,10 +10,12 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sagemaker_seed.rehearsal import ground as grounds
 from sagemaker_seed.rehearsal.builds import place, sources
+from sagemaker_seed.rehearsal.builds.pip_shim.pip import kept
 from sagemaker_seed.rehearsal.ground import Event, Ground
 
 REGION = "eu-west-1"
@@ -91,6 +93,72 @@ def test_bytecode_is_found_again_for_the_same_source_and_never_for_another(
     assert kept[0] == kept[1], "compiled once for both"
     assert len(kept[2]) == 1, "what was compiled of the source before is given up"
     assert not kept[2].keys() & kept[1].keys()
+
+
+HASH = "--hash=sha256:" + "0" * 64
+PINNED = f"one==1.0 \\\n    {HASH} \\\n    {HASH}\n    # via -r another.in\ntwo==2.0 {HASH}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "own"),
+    [
+        (PINNED, ["--quiet"], {}),
+        (PINNED, ["--require-hashes", "--target=/elsewhere"], {}),
+        (PINNED, ["--require-hashes"], {"options": ["--link-mode", "symlink"]}),
+        (PINNED + "-r more.txt\n", ["--require-hashes"], {}),
+        (PINNED + "--index-url https://example.com\n", ["--require-hashes"], {}),
+        (PINNED + "./local\n", ["--require-hashes"], {}),
+        (PINNED + f"three @ file:///tmp/three.whl {HASH}\n", ["--require-hashes"], {}),
+        (PINNED + f"https://example.com/three.whl {HASH}\n", ["--require-hashes"], {}),
+    ],
+)
+def test_only_what_hashes_alone_decide_is_kept(
+    tmp_path: Path, text: str, options: list[str], own: dict[str, Any]
+) -> None:
+    own = {"version": "1", "python": sys.executable, "options": []} | own
+    (tmp_path / "r.txt").write_text(text)
+    assert kept.key([str(tmp_path / "r.txt")], options, own) == ""
+    (tmp_path / "r.txt").write_text(PINNED)
+    sound = kept.key([str(tmp_path / "r.txt")], ["--require-hashes", "--quiet"], own | {"options": []})
+    assert sound
+    (tmp_path / "r.txt").write_text(PINNED.replace("1.0", "1.1"))
+    assert sound != kept.key([str(tmp_path / "r.txt")], ["--require-hashes", "--quiet"], own | {"options": []})
+
+
+def test_what_a_build_that_was_killed_had_been_lent_is_not_lent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def build() -> tuple[place.Place, kept.Kept]:
+        taken = place.take("commands", tmp_path)
+        site = taken.python / "lib" / "python3.99" / "site-packages"
+        site.mkdir(parents=True)
+        (site / kept.OWN).touch()
+        (taken.python / "bin").mkdir()
+        return taken, kept.Kept(taken.python)
+
+    def install(into: kept.Kept, home: Path) -> None:
+        before = into.before()
+        (home / "lib/python3.99/site-packages/one-1.dist-info").mkdir()
+        (home / "lib/python3.99/site-packages/one.py").write_text("pass")
+        (home / "bin" / "one").touch()
+        into.installed("key", before)
+
+    taken, beside = build()
+    install(beside, taken.python)
+    taken.give_back(tmp_path)
+    assert not taken.python.exists()
+    taken, beside = build()
+    assert beside.is_empty()
+    assert beside.lend("another") is None
+    assert beside.lend("key") == 1
+    assert (taken.python / "bin" / "one").exists()
+    assert taken.lock is not None
+    taken.lock.close()  # the build is killed here: nothing is given back
+    taken, beside = build()
+    assert not taken.python.joinpath("bin", "one").exists()
+    assert beside.lend("key") is None
 
 
 @pytest.mark.slow

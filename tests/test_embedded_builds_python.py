@@ -18,6 +18,7 @@ from sagemaker_seed.rehearsal.builds.shell import Shell
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from sagemaker_seed.rehearsal.jobs.failure import StepStopped
 from sagemaker_seed.rehearsal.jobs.workshop import Workshop
+from support import ROOT
 
 pytestmark = pytest.mark.slow
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -26,6 +27,9 @@ PINNED = """iniconfig==2.3.1 \\
     --hash=sha256:9121e2c1fdb355232495be3194c8dfe87ccc2d5dee45947b78e68f499790d7a7
 """
 RIGHT = "67f4b9c50da0dedf52af349e7749a80a9057a5031199791b906c3bb3ae878960"
+
+_DEV = (ROOT / "<<cookiecutter.project_slug>>" / "requirements-dev.txt").read_text()
+PACKAGING = _DEV[_DEV.index("packaging==") : _DEV.index("pluggy==")]
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,38 @@ def test_pip_installs_with_hashes_and_tells_what_there_is(builder: Builder) -> N
     assert lines[-3].startswith("pip ")
     assert "/python/lib/" in lines[-2]
     assert lines[-1] == "0"
+
+
+def test_what_hashes_pin_is_kept_for_the_next_build_that_asks_for_it_unless_somebody_changed_it(
+    builder: Builder, tmp_path: Path
+) -> None:
+    look = 'find "$(dirname "$(command -v python)")/../lib" -name one_more.py -o -type d -name iniconfig | wc -l'
+    commands = (f": {tmp_path}", look, "pip install --require-hashes -r r.txt 2>&1 | tail -1", look, "sh then.sh")
+
+    def build(then: str, requirements: str = PINNED.format(RIGHT)) -> list[str]:
+        place = builder.put("kept.zip", {"r.txt": requirements, "then.sh": then})
+        source = {"type": "S3", "location": place, "buildspec": spec(*commands)}
+        done = builder.start(builder.project(source=source))
+        assert done.status == "SUCCEEDED", done.everything
+        return done.log.splitlines()
+
+    kept, site = (
+        "Installed 1 package, as a build before",
+        "$(python -c 'import iniconfig; print(iniconfig.__path__[0])')",
+    )
+    first = build("python -c 'import iniconfig'")
+    assert (first[0], first[2]) == ("0", "1")
+    assert first[1] != kept
+    assert build(f"touch {site}/one_more.py") == ["0", kept, "1"]
+    changed = build(f"cp {site}/__init__.py {site}/new && mv {site}/new {site}/__init__.py")
+    assert (changed[0], changed[2]) == ("0", "1")
+    assert changed[1] != kept, "there was a file more"
+    assert build("true")[1] != kept, "a file was another one"
+    assert build("pip uninstall --quiet --yes iniconfig") == ["0", kept, "1"]
+    assert build("true")[1] != kept, "a package was gone"
+    other = build("python -c 'import packaging'", PACKAGING)
+    assert (other[0], other[2]) == ("0", "0")
+    assert build("true", PACKAGING) == ["0", kept, "0"]
 
 
 def test_pip_refuses_what_is_not_what_the_hash_says_and_what_there_is_not(builder: Builder) -> None:

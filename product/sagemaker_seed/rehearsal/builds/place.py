@@ -2,8 +2,8 @@
 
 Each build makes its environment anew and gets its source anew, and both are taken away. But what Python compiles of
 them is kept, and is found again only under the same path: the SageMaker SDK alone takes seconds to compile, and the
-tests of a repository a second. Builds of one buildspec that run at the same time, in this or in another rehearsal, get
-places side by side.
+tests of a repository a second. What a build has installed by hashes is kept too, apart from the environment. Builds of
+one buildspec that run at the same time, in this or in another rehearsal, get places side by side.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from .pip_shim.pip.kept import Kept
+
 SIDE_BY_SIDE = 8
 
 
@@ -27,13 +29,18 @@ class Place:
     bytecode: Path
     lock: IO[str] | None
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the next build of the same commands comes to the same place."""
+        return self.lock is not None
+
     def house(self, source: Path) -> Path:
         """Moves a source to where it was when last it was the same to the byte; returns that folder.
 
         The path tells one source from another, so that bytecode, which knows its source by time and size alone, never
         stands for a file that has changed. That of the source before this one is given up.
         """
-        if self.lock is None:
+        if not self.keeps:
             return source
         sources = self.python.parent / "source"
         own = sources / _digest(source)
@@ -47,6 +54,8 @@ class Place:
 
     def give_back(self, room: Path) -> None:
         """Removes environment and source, and the bytecode of other files in ``room``, which nobody meets again."""
+        if self.keeps:
+            Kept(self.python).give_back()
         shutil.rmtree(self.python, ignore_errors=True)
         shutil.rmtree(self.python.parent / "source", ignore_errors=True)
         shutil.rmtree(self.bytecode / room.resolve().relative_to("/"), ignore_errors=True)
@@ -71,6 +80,7 @@ def take(commands: str, room: Path) -> Place:
             continue
         for left in ("python", "source"):  # of a build that was killed
             shutil.rmtree(folder / left, ignore_errors=True)
+        Kept(folder / "python").forget()
         return Place(folder / "python", folder / "bytecode", lock)
     return Place(room / "python", room / "bytecode", None)
 

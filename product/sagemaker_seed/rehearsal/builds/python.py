@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .failure import CLIENT_ERROR, BuildFailure
+from .pip_shim.pip.kept import OWN
 
 SHIM = Path(__file__).parent / "pip_shim" / "pip"
 # Of whoever rehearses: where uv's cache and configuration are, how packages are reached.
@@ -97,7 +98,7 @@ def system_path() -> str:
     return os.pathsep.join(_system_path())
 
 
-def prepare(folder: Path, home: Path, wanted: str | None, image: str) -> Environment:
+def prepare(folder: Path, home: Path, wanted: str | None, image: str, *, keeps: bool) -> Environment:
     """Makes the environment of a build.
 
     Args:
@@ -105,6 +106,7 @@ def prepare(folder: Path, home: Path, wanted: str | None, image: str) -> Environ
         home: where the environment is to be.
         wanted: the version that the buildspec names.
         image: the build image's name, which decides what ``sh`` is.
+        keeps: whether the next build with the same commands will be in the same place.
 
     Raises:
         BuildFailure: it cannot be made.
@@ -115,20 +117,11 @@ def prepare(folder: Path, home: Path, wanted: str | None, image: str) -> Environ
         notes.append(f"Python {wanted} is not on this machine: Python {version} runs this build")
     tool = uv()
     environment = _uv_environment()
-    made = subprocess.run(
-        [tool, "venv", "--quiet", "--no-config", "--no-project", "--python", interpreter, str(home)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    if made.returncode:
-        raise BuildFailure(CLIENT_ERROR, f"The build's Python environment cannot be made: {made.stderr.strip()}")
+    _environment(tool, interpreter, home, environment=environment, keeps=keeps)
     python = home / "bin" / "python"
     first, last = folder / "bin", folder / "image"
     options = _options(tool, home.parent, environment)
-    _pip(folder, python, version, environment=environment, options=options)
+    _pip(folder, python, version, environment=environment, options=options, keeps=keeps)
     _script(last / "aws", f'unset PYTHONPATH PYTHONHOME\nexec {_aws(tool, interpreter, environment)} "$@"')
     for name in ("docker", "docker-compose"):
         _script(first / name, NO_DOCKER)
@@ -139,6 +132,30 @@ def prepare(folder: Path, home: Path, wanted: str | None, image: str) -> Environ
     return Environment(os.pathsep.join(search), tuple(notes))
 
 
+def _environment(tool: str, interpreter: str, home: Path, *, environment: Mapping[str, str], keeps: bool) -> None:
+    """An empty environment; where one has been before in the same place, a copy of it as it was when it was made."""
+    bare, noted = home.parent / "bare", home.parent / "bare.txt"
+    maker = f"{interpreter}\n{tool}\n{_version_of_uv()}\n"
+    if keeps and noted.is_file() and noted.read_text() == maker:
+        shutil.copytree(bare, home, symlinks=True)
+        return
+    made = subprocess.run(
+        [tool, "venv", "--quiet", "--no-config", "--no-project", "--python", interpreter, str(home)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=home.parent,
+    )
+    if made.returncode:
+        raise BuildFailure(CLIENT_ERROR, f"The build's Python environment cannot be made: {made.stderr.strip()}")
+    if keeps:
+        noted.unlink(missing_ok=True)
+        shutil.rmtree(bare, ignore_errors=True)
+        shutil.copytree(home, bare, symlinks=True)
+        noted.write_text(maker)
+
+
 def _aws(tool: str, interpreter: str, environment: Mapping[str, str]) -> str:
     words = ["tool", "run", "--quiet", "--no-config", "--python", interpreter, "--from", "awscli", "aws"]
     kept = {name: value for name, value in environment.items() if name.startswith(("UV_", "XDG_", "SSL_"))}
@@ -146,20 +163,23 @@ def _aws(tool: str, interpreter: str, environment: Mapping[str, str]) -> str:
     return " ".join(shlex.quote(word) for word in ["env", *(f"{k}={v}" for k, v in kept.items()), tool, *words])
 
 
-def _pip(folder: Path, python: Path, version: str, *, environment: Mapping[str, str], options: list[str]) -> None:
+def _pip(
+    folder: Path, python: Path, version: str, *, environment: Mapping[str, str], options: list[str], keeps: bool
+) -> None:
     shim = folder / "shim"
     shutil.copytree(SHIM, shim / "pip", ignore=shutil.ignore_patterns("__pycache__"))
     settings = {
         "uv": uv(),
-        "version": metadata.version("uv") if _is_installed("uv") else "0",
+        "version": _version_of_uv(),
         "python": str(python),
         "options": options,
+        "keeps": keeps,
         "environment": dict(environment),
     }
     (shim / "pip" / "settings.json").write_text(json.dumps(settings))
     site = python.parents[1] / "lib" / f"python{version}" / "site-packages"
     # In front of the environment's packages, so that it stays pip even after `pip install --upgrade pip`.
-    (site / "_pip_of_the_build.pth").write_text(f"import sys; sys.path.insert(0, {str(shim)!r})\n")
+    (site / OWN).write_text(f"import sys; sys.path.insert(0, {str(shim)!r})\n")
     for name in ("pip", "pip3", f"pip{version}"):
         _script(folder / "bin" / name, f'exec {shlex.quote(str(python))} -m pip "$@"')
 
@@ -230,12 +250,11 @@ def _system_path() -> list[str]:
     return [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder) not in own]
 
 
-def _is_installed(name: str) -> bool:
+def _version_of_uv() -> str:
     try:
-        metadata.version(name)
+        return metadata.version("uv")
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return "0"
 
 
 def _script(path: Path, body: str) -> None:

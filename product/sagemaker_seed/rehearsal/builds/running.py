@@ -255,7 +255,7 @@ class Run:
                 self._say(f"WARNING: {name} {version} is not chosen here; this machine has {found}")
         self._place = place.take(repr(spec.phases), room)
         self._folders[""] = self._place.house(self._folders[""])
-        made = python.prepare(room, self._place.python, runtimes.get("python"), order.image)
+        made = python.prepare(room, self._place.python, runtimes.get("python"), order.image, keeps=self._place.keeps)
         for note in [
             *made.notes,
             *(["The cache of the buildspec is not kept from build to build"] if spec.caches else []),

@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import kept
+
 if TYPE_CHECKING:  # older Pythons have no dict[...] but in annotations, which are not evaluated
     Settings = dict[str, str]
     Own = dict[str, Any]
@@ -156,8 +158,23 @@ def install(own: Own, given: Settings, words: list[str]) -> int:
     how = ["pip", "install", "--python", own["python"], "--no-sources", "--index-strategy", "unsafe-best-match"]
     how += own["options"]
     what = [*options, *parsed.packages]
-    if "--require-hashes" in options and not parsed.force_reinstall:
-        # Everything is pinned, so that what is in the cache is what an index would give.
+    place = kept.Kept(Path(own["python"]).parents[1])
+    key = kept.key(parsed.requirement, what, own) if own["keeps"] and place.is_empty() else ""
+    packages = place.lend(key) if key else None
+    if packages is not None:
+        if not parsed.quiet:
+            print(f"Installed {packages} package{'s' * (packages != 1)}, as a build before", file=sys.stderr)
+        return 0
+    before = place.before() if key else set()
+    status = run(own, given, how, what, pinned="--require-hashes" in options and not parsed.force_reinstall)
+    if key and not status:
+        place.installed(key, before)
+    return status
+
+
+def run(own: Own, given: Settings, how: list[str], what: list[str], *, pinned: bool) -> int:
+    """Runs uv; if everything is pinned, what is in its cache is what an index would give."""
+    if pinned:
         quiet = subprocess.run(
             [own["uv"], *how, "--offline", *what], env=environment(own), capture_output=True, text=True, check=False
         )
