@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -159,6 +160,18 @@ def test_what_a_build_that_was_killed_had_been_lent_is_not_lent_again(
     taken, beside = build()
     assert not taken.python.joinpath("bin", "one").exists()
     assert beside.lend("key") is None
+
+
+def test_places_that_nobody_uses_any_more_are_cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    old, young = place.take("old", tmp_path), place.take("young", tmp_path)
+    for taken, days in ((old, 31), (young, 29)):
+        taken.give_back(tmp_path)
+        long_ago = time.time() - days * 24 * 3600
+        os.utime(taken.python.parent / "lock", (long_ago, long_ago))
+    place.take("another", tmp_path).give_back(tmp_path)
+    assert not old.python.parent.exists()
+    assert young.python.parent.exists()
 
 
 @pytest.mark.slow

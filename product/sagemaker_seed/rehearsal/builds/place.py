@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,7 @@ from typing import IO
 from .pip_shim.pip.kept import Kept
 
 SIDE_BY_SIDE = 8
+UNUSED_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,23 @@ def take(commands: str, room: Path) -> Place:
         except OSError:
             lock.close()
             continue
+        os.utime(folder / "lock")
         for left in ("python", "source"):  # of a build that was killed
             shutil.rmtree(folder / left, ignore_errors=True)
         Kept(folder / "python").forget()
+        _clear(_home())
         return Place(folder / "python", folder / "bytecode", lock)
     return Place(room / "python", room / "bytecode", None)
+
+
+def _clear(home: Path) -> None:
+    """Removes the places that nobody has used for a long time."""
+    for lock in home.glob("*/lock"):
+        try:
+            if time.time() - lock.stat().st_mtime > UNUSED_SECONDS:
+                shutil.rmtree(lock.parent, ignore_errors=True)
+        except FileNotFoundError:  # somebody else clears
+            continue
 
 
 def _digest(source: Path) -> str:
