@@ -85,6 +85,7 @@ def test_what_hashes_pin_is_kept_for_the_next_build_that_asks_for_it_unless_some
     first = build("python -c 'import iniconfig'")
     assert (first[0], first[2]) == ("0", "1")
     assert first[1] != kept
+    assert build("env -u PYTHONPYCACHEPREFIX python -c 'import iniconfig'") == ["0", kept, "1"]  # compiles it there
     assert build(f"touch {site}/one_more.py") == ["0", kept, "1"]
     changed = build(f"cp {site}/__init__.py {site}/new && mv {site}/new {site}/__init__.py")
     assert (changed[0], changed[2]) == ("0", "1")

@@ -143,7 +143,7 @@ def _site(environment: Path) -> Path:
 
 
 def _files(folder: Path, without: Path | None = None) -> Iterator[str]:
-    """The names of all files below a folder, relative to it; a link is a file, wherever it points."""
+    """The names of all files below a folder, relative to it. A link is a file; what Python compiled does not count."""
     skipped, start = str(without), len(str(folder)) + 1
     waiting = [str(folder)]
     while waiting:
@@ -151,7 +151,7 @@ def _files(folder: Path, without: Path | None = None) -> Iterator[str]:
             for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     yield entry.path[start:]
-                elif entry.path != skipped:
+                elif entry.path != skipped and entry.name != "__pycache__":
                     waiting.append(entry.path)
 
 
