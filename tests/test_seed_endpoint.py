@@ -361,6 +361,19 @@ def test_the_data_scientists_own_tests_are_in_the_same_results(stage: Stage) -> 
 
 
 @only_classification
+@pytest.mark.parametrize("stop", ["pytest.exit('enough')", "raise KeyboardInterrupt"], ids=["exit", "interrupt"])
+def test_own_tests_that_stop_before_their_end_are_no_success(stage: Stage, stop: str) -> None:
+    stage.deploy()
+    (stage.repository / "test/test_stop.py").write_text(
+        f"import pytest\ndef test_good(endpoint): pass\ndef test_stop(): {stop}\ndef test_bad(): assert False\n"
+    )
+    code, results = stage.test()
+    assert (code, results["outcome"]) == (1, "error")
+    assert set(bad(results)) == {"own tests"}
+    assert bad(results)["own tests"].startswith("pytest ended with 2 before its end: ")
+
+
+@only_classification
 def test_a_run_that_is_killed_leaves_results_too(stage: Stage) -> None:
     stage.deploy()
     stage.model.misbehave = never

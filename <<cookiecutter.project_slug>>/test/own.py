@@ -18,6 +18,8 @@ from report import ERROR, FAILED, PASSED, SKIPPED, Check
 PATTERN = "test_*.py"
 NAME = "own tests"
 _OUTCOMES = {"passed": PASSED, "failed": FAILED, "skipped": SKIPPED}
+# With any other, pytest has stopped before its end, whatever the tests that it had run said.
+_ENDED = {0, 1}
 
 
 class Endpoint:
@@ -55,6 +57,7 @@ def run(folder: Path, endpoint: Endpoint) -> list[Check]:
     class Plugin:
         def __init__(self) -> None:
             self.checks: dict[str, Check] = {}
+            self.stopped = ""
 
         @pytest.fixture(name="endpoint", scope="session")
         def _endpoint(self) -> Endpoint:
@@ -76,15 +79,19 @@ def run(folder: Path, endpoint: Endpoint) -> list[Check]:
             seconds = getattr(report, "duration", 0.0)
             self.checks[name] = Check(name, outcome, _said(report), seconds)
 
+        def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+            self.stopped = excinfo.exconly()
+
     plugin, began = Plugin(), time.perf_counter()
     # None of the settings in pyproject.toml: they are for the unit tests in tests/.
     words = ["-c", "/dev/null", f"--rootdir={folder}", "-p", "no:cacheprovider", "-p", "no:terminal"]
     words.append("--continue-on-collection-errors")
-    code = pytest.main([*words, *map(str, files(folder))], plugins=[plugin])
-    if not plugin.checks:
-        problem = f"pytest ended with {int(code)} and ran no test"
-        return [Check(NAME, ERROR, problem, time.perf_counter() - began)]
-    return list(plugin.checks.values())
+    code = int(pytest.main([*words, *map(str, files(folder))], plugins=[plugin]))
+    if plugin.checks and code in _ENDED:
+        return list(plugin.checks.values())
+    problem = f"pytest ended with {code} " + ("before its end" if plugin.checks else "and ran no test")
+    problem += f": {' '.join(plugin.stopped.split())}" if plugin.stopped else ""
+    return [*plugin.checks.values(), Check(NAME, ERROR, problem, time.perf_counter() - began)]
 
 
 def _said(report: Any) -> str:
