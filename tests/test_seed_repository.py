@@ -70,6 +70,74 @@ def test_its_stage_files_are_valid(repository: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def unit_tests(repository: Path) -> list[str]:
+    """Runs the repository's own unit tests; returns the lines of those that failed, and why."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header"],
+        cwd=repository,
+        env=scrubbed(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert " passed" in done.stdout, done.stdout
+    failures = done.stdout.partition("= FAILURES =")[2].partition("\n")[2].partition("= short test summary")[0]
+    return [line for line in failures.splitlines() if not re.match(r"_+ test|=+$", line)]
+
+
+def changed(path: Path, **sections: Any) -> None:
+    told = json.loads(path.read_text())
+    for name, section in sections.items():
+        told[name] = {**told[name], **section} if isinstance(section, dict) and section else section
+    path.write_text(json.dumps({name: section for name, section in told.items() if section is not None}))
+
+
+@pytest.mark.slow
+def test_what_a_team_may_change_fails_no_unit_test_which_the_pipeline_would_stop_at(tmp_path: Path) -> None:
+    repository = bake(tmp_path)
+    captured = {"DataCapturePercentage": 50, "MonitorSchedule": "daily", "Dashboard": True}
+    changed(
+        repository / "prod-config-template.json",
+        Parameters={"ShadowOfVersion": 3, "UpdatePolicy": "ALL_AT_ONCE", "EndpointInstanceCount": 1, **captured},
+        Tags={"cost-center": "a"},
+    )
+    changed(repository / "staging-config-template.json", Parameters={"EndpointInstanceType": "ml.c5.xlarge"})
+    payload = {"file": "payloads/mine.csv", "content_type": "text/csv", "expected": [{"label": "a"}]}
+    changed(
+        repository / "test/expectations.json",
+        answers={"classes": ["a", "b"]},
+        payloads=[payload],
+        bad_input=[],
+        latency={"requests": 100},
+        quality=None,
+        stages=None,
+    )
+    (repository / "test/payloads/mine.csv").write_text("1,2\n")
+    (repository / "test/test_mine.py").write_text("def test_mine(endpoint):\n    endpoint.predict([[1, 2]])\n")
+    assert unit_tests(repository) == []
+
+
+@pytest.mark.slow
+def test_a_mistake_in_a_stage_file_fails_one_unit_test_with_one_line(tmp_path: Path) -> None:
+    repository = bake(tmp_path)
+    path = repository / "staging-config-template.json"
+    path.write_text(path.read_text().replace("EndpointInstanceCount", "EndpointInstnceCount"))
+    assert unit_tests(repository) == [
+        "staging-config-template.json: EndpointInstnceCount: is not a parameter of the endpoint template; "
+        "did you mean EndpointInstanceCount? (found 1)"
+    ]
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_every_recorded_payload_is_among_the_expectations(tmp_path: Path, prediction: str) -> None:
+    folder = bake(tmp_path, prediction=prediction) / "test"
+    told = json.loads((folder / "expectations.json").read_text())
+    assert {folder / one["file"] for one in told["payloads"]} == set((folder / "payloads" / prediction).iterdir())
+    assert {one["content_type"] for one in told["payloads"]} == {"text/csv", "application/json"}
+    assert told["bad_input"]
+
+
 @pytest.mark.slow
 def test_its_types_are_sound(repository: Path, tmp_path: Path) -> None:
     words = ["--strict", "--explicit-package-bases", "--cache-dir", str(tmp_path), "build.py", "deploy"]

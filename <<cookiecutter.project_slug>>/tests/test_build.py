@@ -110,7 +110,7 @@ def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
 ) -> None:
     file = repository / "prod-config-template.json"
     stage = json.loads(file.read_text())
-    if "EndpointInstanceType" not in stage["Parameters"] or "UpdatePolicy" not in stage["Parameters"]:
+    if "UpdatePolicy" not in stage["Parameters"]:
         pytest.skip("only an endpoint in real time has shadows")
     stage["Parameters"] |= {"ShadowOfVersion": 6, "DataCapturePercentage": 100}
     file.write_text(json.dumps(stage))
@@ -331,7 +331,7 @@ def test_every_problem_of_every_file_is_named_before_any_call(
         ),
         (
             "prod-config-template.json",
-            ('"EndpointInstanceCount": 2', '"EndpointInstanceCount": 1'),
+            ('"EndpointInstanceCount": 2, "UpdatePolicy"', '"EndpointInstanceCount": 1, "UpdatePolicy"'),
             "at least 2",
         ),
         ("staging-config-template.json", ("ml.", "mll."), "must match"),
