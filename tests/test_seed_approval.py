@@ -120,9 +120,39 @@ def test_the_gist_is_never_longer_than_the_pipeline_takes(page: ModuleType) -> N
             changes=found()["changes"] | {"parameters": parameters}, commit=found()["commit"] | {"message": "é" * 999}
         )
     )
-    assert len(gist) == page.MAX_GIST
+    assert page.MAX_GIST - 6 <= len(gist) <= page.MAX_GIST
     assert gist.isascii()
-    assert gist.endswith("...")
+    # Only what is longest is cut: the rest is said.
+    assert "Changes: parameters Parameter0Parameter0" in gist
+    assert f"by the us-east-1 price list of {PRICES['date']}. Commit 01234567 by Zo?: ????" in gist
+
+
+def test_a_production_account_that_refuses_hides_neither_cost_nor_commit(page: ModuleType) -> None:
+    refused = {"problem": f"cannot be read: AssumeRole: AccessDenied: {'x' * 600}; give the role that permission"}
+    gist = page.gist(found(deployed=refused, changes=refused))
+    assert len(gist) <= page.MAX_GIST
+    for said in (
+        "What prod serves now cannot be read: AssumeRole: AccessDenied",
+        "What changes cannot be read: AssumeRole: AccessDenied",
+        "Tests in staging: passed, 1 of 1 checks.",
+        "Cost a month: 83.95 to 167.90 USD",
+        "Commit 01234567 by Zo?: Mend",
+    ):
+        assert said in gist
+
+
+def test_a_shadow_is_named_as_one(page: ModuleType) -> None:
+    summary = found(shadow_of=f"{ARN}/1")
+    said = f"{GROUP} version 2 to prod, as the shadow of version 1?"
+    assert page.gist(summary).startswith(f"{said} It serves version 1 now. prod: f1 0.95 -> 0.97, better")
+    assert f"<h1>{said}</h1>" in page.html(summary)
+
+
+def test_the_page_has_room_for_many_tests(page: ModuleType) -> None:
+    check = {"name": "test_a.py::test_b", "outcome": "passed", "message": '"' * 1000}
+    html = page.html(found(tests=found()["tests"] | {"checks": [check] * 5000}))
+    assert "and 4700 more, which are in the test report" in html
+    assert len(html.encode()) < 1_000_000
 
 
 def test_the_page_shows_text_as_text_and_needs_nothing_else(page: ModuleType) -> None:
@@ -212,6 +242,16 @@ def test_a_change_reaches_what_refers_to_it(summary: ModuleType) -> None:
                 "AutoscalingMaxCapacity": "4",
             },
             (83.95, 335.8),
+        ),
+        (
+            {
+                "EndpointInstanceType": "ml.m5.large",
+                "EndpointInstanceCount": "2",
+                "ShadowModelPackageName": "arn",
+                "AutoscalingMinCapacity": "1",
+                "AutoscalingMaxCapacity": "0",
+            },
+            (335.8, 335.8),
         ),
         ({"EndpointInstanceType": "ml.x9.large"}, "ml.x9.large is not in the price table of"),
         ({}, "it costs what is used"),
@@ -316,6 +356,30 @@ def test_a_stage_without_stack_and_endpoint_is_told_from_one_that_cannot_be_read
     assert read(Stage("another", refuses=True))["problem"].startswith(
         "cannot be read: DescribeStacks: AccessDenied: no; give the role"
     )
+
+
+def test_a_defect_of_one_part_costs_only_that_part(summary: ModuleType) -> None:
+    def broken() -> Any:
+        raise IndexError("list index out of range")
+
+    assert summary._section(broken) == {"problem": "cannot be read: unexpected IndexError: list index out of range"}
+
+
+def test_with_a_shadow_it_is_the_shadow_that_is_approved(summary: ModuleType) -> None:
+    class Registry:
+        exceptions = SimpleNamespace(ClientError=ClientError)
+
+        def describe_model_package(self, ModelPackageName: str) -> Any:
+            return {"ModelPackageGroupName": GROUP, "ModelPackageVersion": int(ModelPackageName[-1])}
+
+    def there(_: str) -> Stage:
+        return Stage("another", endpoint=False)
+
+    for shadow, approved, shadow_of in (("", 1, ""), (f"{ARN}/2", 2, f"{ARN}/1")):
+        subject = planned(summary)
+        subject.planned.parameters.update(ModelPackageName=f"{ARN}/1", ShadowModelPackageName=shadow)
+        found = summary.summarise(subject, summary.Clients(lambda _: Registry(), there), PRICES)
+        assert (found["model"]["version"], found["shadow_of"]) == (approved, shadow_of)
 
 
 # ----------------------------------------------------------------------------------- as a build runs it, and throttled

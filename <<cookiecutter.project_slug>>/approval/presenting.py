@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 MAX_GIST = 990
 """CodePipeline takes 1,000 characters as an approval's CustomData."""
 
+MOST_CHECKS = 300
 _SHOWN = 4
 _OUTCOMES = {"passed": "good", "failed": "bad", "error": "bad", "skipped": "soft"}
 
@@ -18,18 +19,35 @@ def gist(summary: Mapping[str, Any]) -> str:
     said = (
         part(summary) for part in (_what, _metrics_said, _tests_said, _changes_said, _cost_said, _commit_said)
     )
-    line = " ".join(" ".join(sentence.split()) for sentence in said if sentence)
+    plain = (" ".join(sentence.split()).encode("ascii", "replace").decode() for sentence in said)
     # What CodePipeline would take for a variable of its own is none.
-    line = line.encode("ascii", "replace").decode().replace("#{", "# {")
-    return line if len(line) <= MAX_GIST else line[: MAX_GIST - 3] + "..."
+    sentences = [sentence.replace("#{", "# {") for sentence in plain if sentence]
+    most = _share([len(sentence) + 1 for sentence in sentences], MAX_GIST + 1)
+    return " ".join(s if len(s) < most else s[: most - 4] + "..." for s in sentences)
+
+
+def _share(lengths: Sequence[int], room: int) -> int:
+    """Return how long each may be, so that all are in it and only the longest are cut."""
+    for number, length in enumerate(sorted(lengths)):
+        share = room // (len(lengths) - number)
+        if length > share:
+            return share
+        room -= length
+    return max(lengths) + 1
 
 
 def _what(summary: Mapping[str, Any]) -> str:
     new, old, following = summary["model"], summary["deployed"], summary["following"]
     if "problem" in new:
         return f"The model for {following} {new['problem']}."
-    name = f"{new['group']} version {new['version']}"
-    return f"{name} to {following}? {_replaces(new, old, following)}"
+    return f"{_proposal(summary)}? {_replaces(new, old, following)}"
+
+
+def _proposal(summary: Mapping[str, Any]) -> str:
+    """Return what is to be decided about."""
+    serving = summary.get("shadow_of", "").rpartition("/")[2]
+    shadow = f", as the shadow of version {serving}" if serving else ""
+    return f"{_name(summary)} to {summary['following']}{shadow}"
 
 
 def _replaces(new: Mapping[str, Any], old: Mapping[str, Any], following: str) -> str:
@@ -73,7 +91,7 @@ def _tests_said(summary: Mapping[str, Any]) -> str:
     if "problem" in found:
         return f"Tests in {stage}: {found['problem']}."
     counts = found["counts"]
-    measured = [text for _, text in _measured(found["measurements"])]
+    measured = [text for name, text in _measured(found["measurements"]) if name != "comparison"]
     said = f"Tests in {stage}: {found['outcome']}, {counts['passed']} of {len(found['checks'])} checks"
     return "; ".join([said, *measured]) + "."
 
@@ -94,6 +112,13 @@ def _measured(measurements: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{quality['metric']} {quality['value']:.4g} on {quality['rows']} rows (registered {registered})"
         )
         found.append(("quality", text))
+    other = measurements.get("comparison") or {}
+    if {"metric", "value", "rows", "different", "stage"} <= other.keys():
+        text = (
+            f"the model in {other['stage']} has {other['metric']} {other['value']:.4g} on the same "
+            f"{other['rows']} rows, and answers {other['different']} of them differently"
+        )
+        found.append(("comparison", text))
     return found
 
 
@@ -152,7 +177,7 @@ def _commit_said(summary: Mapping[str, Any]) -> str:
 
 def html(summary: Mapping[str, Any]) -> str:
     """Return the summary as a page: self-contained, light or dark as the reader has it."""
-    title = f"{_name(summary)} to {summary['following']}"
+    title = _proposal(summary)
     body = "\n".join(section(summary) for section in _SECTIONS)
     return f"""<!doctype html>
 <html lang="en">
@@ -195,7 +220,7 @@ def _head(summary: Mapping[str, Any]) -> str:
         f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in facts.items()
     )
     return (
-        f"<h1>{escape(_name(summary))} to {escape(summary['following'])}?</h1>\n"
+        f"<h1>{escape(_proposal(summary))}?</h1>\n"
         f'<p class="soft">Project {escape(summary["project"])}</p>\n'
         f'<p class="verdict {tone}">Tests in {escape(summary["stage"])}: {escape(outcome)}</p>\n'
         f'<dl class="facts card">{listed}</dl>'
@@ -224,13 +249,15 @@ def _metrics(summary: Mapping[str, Any]) -> str:
         for row in _leading(summary)
     ]
     table = _table(("Metric", "New", now, ""), rows, numbers=(1, 2))
-    note = f"Each as registered by the evaluation of its own training. {_replaces_note(old)}"
+    note = f"Each as registered by the evaluation of its own training. {_replaces_note(summary)}"
     return _section("Metrics", f'{table}<p class="soft">{escape(note)}</p>')
 
 
-def _replaces_note(old: Mapping[str, Any]) -> str:
-    problem = old.get("problem") or old.get("metrics_problem")
-    return f"Of the model that is served now: {problem}." if problem else ""
+def _replaces_note(summary: Mapping[str, Any]) -> str:
+    old, following = summary["deployed"], summary["following"]
+    if "problem" in old:
+        return f"What {following} serves now {old['problem']}."
+    return f"Of the model in {following}: {old['metrics_problem']}." if "metrics_problem" in old else ""
 
 
 def _verdict(row: Mapping[str, Any]) -> str:
@@ -276,11 +303,13 @@ def _tests(summary: Mapping[str, Any]) -> str:
         (
             check["name"],
             f'<span class="{_OUTCOMES.get(check["outcome"], "bad")}">{escape(check["outcome"])}</span>',
-            check["message"],
+            check["message"][:300],
         )
-        for check in found["checks"]
+        for check in found["checks"][:MOST_CHECKS]
     ]
-    return _section(title, measured + _table(("Check", "Outcome", "What it found"), rows, marked=(1,)))
+    more = len(found["checks"]) - MOST_CHECKS
+    note = f'<p class="soft">and {more} more, which are in the test report</p>' if more > 0 else ""
+    return _section(title, measured + _table(("Check", "Outcome", "What it found"), rows, marked=(1,)) + note)
 
 
 def _cost(summary: Mapping[str, Any]) -> str:

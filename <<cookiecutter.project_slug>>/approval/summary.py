@@ -161,6 +161,9 @@ def cost(parameters: Mapping[str, str], prices: Mapping[str, Any]) -> dict[str, 
     count = int(parameters.get("EndpointInstanceCount", "1"))
     most = int(parameters.get("AutoscalingMaxCapacity", "0"))
     least, most = (int(parameters.get("AutoscalingMinCapacity", "1")), most) if most else (count, count)
+    if parameters.get("ShadowModelPackageName"):
+        # It has as many of its own, which nothing scales.
+        least, most = least + count, most + count
     month = hourly * prices["hours_per_month"]
     return {"instance_type": kind, "least": round(least * month, 2), "most": round(most * month, 2)}
 
@@ -393,7 +396,9 @@ def moment(date: str) -> str:
 def summarise(subject: Subject, clients: Clients, prices: Mapping[str, Any]) -> dict[str, Any]:
     """Return the whole summary; what could not be read has a `problem` in place of its content."""
     planned = subject.planned.parameters
-    new = _section(lambda: model(clients, planned["ModelPackageName"]))
+    # With a shadow it is the shadow that was approved, and what goes on serving that was before.
+    shadow, serving = planned.get("ShadowModelPackageName", ""), planned.get("ModelPackageName", "")
+    new = _section(lambda: model(clients, shadow or serving))
     found = _section(lambda: changes(subject, clients))
     now = found.pop("deployed_parameters", None)
     told = now.get("ModelPackageName", "") if now and found["stack_status"] in _STANDS else ""
@@ -407,6 +412,7 @@ def summarise(subject: Subject, clients: Clients, prices: Mapping[str, Any]) -> 
         "following": subject.following,
         "execution": subject.execution,
         "model": new,
+        "shadow_of": serving if shadow else "",
         "deployed": old,
         "metrics": compared(new.get("metrics", {}), old.get("metrics", {})),
         "changes": found,
@@ -429,7 +435,7 @@ def _deployed(subject: Subject, clients: Clients, told: str) -> dict[str, Any]:
         if not told:
             raise
         package = told
-    return model(clients, package) if package else {"problem": "its model was made without a model package"}
+    return model(clients, package) if package else {"problem": "was made without a model package"}
 
 
 def _section(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -441,6 +447,8 @@ def _section(read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {"nothing": True}
     except (BotoCoreError, ClientError, ValueError, KeyError) as error:
         return {"problem": f"cannot be read: {one_line(error)}"}
+    except Exception as error:  # the rest of the summary is worth making all the same
+        return {"problem": f"cannot be read: unexpected {one_line(error)}"}
 
 
 def link(subject: Subject, key: str) -> str:

@@ -18,7 +18,9 @@ from endpoint import (
     NotInServiceError,
     Ready,
     Served,
+    is_all,
     load,
+    packages_of,
 )
 from expectations import BadInput, Expectations, Payload, answer_problem
 from report import ERROR, FAILED, PASSED, SKIPPED, Check, Report
@@ -217,10 +219,16 @@ def _serves_model_package(subject: Subject, found: Found) -> Outcome:
     assert found.ready is not None  # noqa: S101
     found.served = subject.invoker.served(found.ready)
     wanted, packages = subject.parameters["ModelPackageName"], found.served.model_packages
-    # SageMaker does not keep the case of a group's name in an ARN.
-    if packages and all(package.lower() == wanted.lower() for package in packages):
+    if not is_all(wanted, packages):
+        return FAILED, f"serves {', '.join(packages) or 'no model'} instead of {wanted}"
+    wanted_shadow, shadows = subject.parameters.get("ShadowModelPackageName", ""), found.served.shadows
+    if not wanted_shadow and not shadows:
         return PASSED, f"serves {wanted}"
-    return FAILED, f"serves {', '.join(packages) or 'no model'} instead of {wanted}"
+    packages = packages_of(shadows)
+    if not is_all(wanted_shadow, packages):
+        has, should = ", ".join(packages) or "no shadow", wanted_shadow or "no shadow"
+        return FAILED, f"serves {wanted}, but has {has} beside it instead of {should}"
+    return PASSED, f"serves {wanted}, with {wanted_shadow} as its shadow"
 
 
 def _runs_configuration(subject: Subject, found: Found) -> Outcome:

@@ -89,15 +89,22 @@ class Served:
 
     config: dict[str, Any]
     models: list[dict[str, Any]] = field(default_factory=list)
+    shadows: list[dict[str, Any]] = field(default_factory=list)
+    """The models of its shadow variants, which answer nobody."""
 
     @property
     def model_packages(self) -> list[str]:
-        """Return the model package of every container; `(no model package)` for one that was made without."""
-        return [
-            str(container.get("ModelPackageName", "(no model package)"))
-            for model in self.models
-            for container in model.get("Containers") or [model.get("PrimaryContainer", {})]
-        ]
+        """Return the model package of every container that answers."""
+        return packages_of(self.models)
+
+
+def packages_of(models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the model package of every container; `(no model package)` for one that was made without."""
+    return [
+        str(container.get("ModelPackageName", "(no model package)"))
+        for model in models
+        for container in model.get("Containers") or [model.get("PrimaryContainer", {})]
+    ]
 
 
 @dataclass(frozen=True)
@@ -115,6 +122,11 @@ class Answer:
     def good(self) -> bool:
         """Return whether the model answered the request, rightly or wrongly."""
         return self.status == OK
+
+
+def is_all(package: str, packages: Sequence[str]) -> bool:
+    """Return whether all packages, at least one, are that one; SageMaker changes the case of names."""
+    return bool(packages) and all(one.lower() == package.lower() for one in packages)
 
 
 class NotInServiceError(Exception):
@@ -167,8 +179,11 @@ class RealTime:
         """Return what the endpoint runs: endpoint -> endpoint configuration -> model of each variant."""
         client = self.connection.client("sagemaker")
         config = client.describe_endpoint_config(EndpointConfigName=ready.description["EndpointConfigName"])
-        names = [variant["ModelName"] for variant in config["ProductionVariants"]]
-        return Served(config, [client.describe_model(ModelName=name) for name in names])
+        models, shadows = (
+            [client.describe_model(ModelName=variant["ModelName"]) for variant in config.get(kind) or []]
+            for kind in ("ProductionVariants", "ShadowProductionVariants")
+        )
+        return Served(config, models, shadows)
 
     def declines(self, content_type: str) -> str:  # noqa: ARG002
         """Return nothing: an endpoint is asked whatever is to be asked."""

@@ -175,7 +175,7 @@ def _of_classes(data: Any) -> Form:
 def _of_numbers(data: Any) -> Form:
     _keys(data, "answers", set(), {"minimum", "maximum"})
     for name, value in data.items():
-        if not _is_finite(value):
+        if not is_finite(value):
             raise _FormError(f"answers.{name} must be a number, not {value!r}")
     return Form([], minimum=data.get("minimum"), maximum=data.get("maximum"))
 
@@ -223,7 +223,7 @@ def _quality(folder: Path, data: Any) -> Quality:
         if not _beside(folder, texts["labelled"]).is_file():
             raise _FormError(f"quality.labelled names {texts['labelled']}, which is not there")
     registered = data.get("registered")
-    if registered is not None and not _is_finite(registered):
+    if registered is not None and not is_finite(registered):
         raise _FormError(f"quality.registered must be a number, not {registered!r}")
     return Quality(
         tolerance=_number(data["tolerance"], "quality.tolerance", 0, 1e9),
@@ -287,9 +287,7 @@ def _check_expected(prediction: str, form: Form, payload: Payload) -> None:
         _keys(wanted, what, _EXPECTED_KEYS[prediction])
         if prediction == "classification" and wanted["label"] not in form.classes:
             raise _FormError(f"{what} is not one of the classes: {wanted['label']!r}")
-        if prediction == "regression" and not (
-            _is_finite(wanted["value"]) and _is_finite(wanted["tolerance"])
-        ):
+        if prediction == "regression" and not (is_finite(wanted["value"]) and is_finite(wanted["tolerance"])):
             raise _FormError(f"{what} needs numbers as value and tolerance")
 
 
@@ -363,7 +361,7 @@ def _classification(form: Form, prediction: Any, wanted: Mapping[str, Any]) -> s
 def _probabilities(form: Form, label: str, probabilities: Any) -> str | None:
     if not isinstance(probabilities, dict) or set(probabilities) != set(form.classes):
         return f"probabilities must name exactly {', '.join(form.classes)}"
-    if not all(_is_finite(value) and 0 <= value <= 1 for value in probabilities.values()):
+    if not all(is_finite(value) and 0 <= value <= 1 for value in probabilities.values()):
         return "a probability is not a number from 0 to 1"
     if abs(sum(probabilities.values()) - 1) > _SUM_TOLERANCE:
         return f"the probabilities add up to {sum(probabilities.values()):.3f}"
@@ -373,7 +371,7 @@ def _probabilities(form: Form, label: str, probabilities: Any) -> str | None:
 
 
 def _regression(form: Form, prediction: Any, wanted: Mapping[str, Any]) -> str | None:
-    if not isinstance(prediction, dict) or not _is_finite(prediction.get("value")):
+    if not isinstance(prediction, dict) or not is_finite(prediction.get("value")):
         return f"no finite number 'value' in {str(prediction)[:80]!r}"
     value = prediction["value"]
     if form.minimum is not None and value < form.minimum:
@@ -385,8 +383,14 @@ def _regression(form: Form, prediction: Any, wanted: Mapping[str, Any]) -> str |
     return None
 
 
-def _is_finite(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+def is_finite(value: Any) -> bool:
+    """Return whether a value of JSON is a number that can be compared: Python reads NaN and Infinity too."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits, which JSON may hold
+        return False
 
 
 _ANSWERS: dict[str, Callable[[Form, Any, Mapping[str, Any]], str | None]] = {

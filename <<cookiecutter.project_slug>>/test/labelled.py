@@ -15,8 +15,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from endpoint import IN_SERVICE, Answer, Invoker, NoAnswerError, NotInServiceError, Ready, describe, invoker
-from expectations import Quality, prediction_problem, predictions_in
+from endpoint import (
+    IN_SERVICE,
+    Answer,
+    Invoker,
+    NoAnswerError,
+    NotInServiceError,
+    Ready,
+    describe,
+    invoker,
+    is_all,
+)
+from expectations import Quality, is_finite, prediction_problem, predictions_in
 from measures import METRICS, CannotMeasureError, confusion, measure
 from report import FAILED, PASSED, SKIPPED, Report, title
 
@@ -124,7 +134,7 @@ def _registered_value(
         places.append((evaluation, lambda told: [told["metrics"].get(metric)]))
     for uri, values in places:
         try:
-            found = [value for value in values(json.loads(read(uri))) if isinstance(value, int | float)]
+            found = [value for value in values(json.loads(read(uri))) if is_finite(value)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CannotMeasureError(f"{uri} has not the form of registered metrics: {error!r}") from None
         if found:
@@ -204,7 +214,7 @@ class Trial:
             return SKIPPED, f"{there.endpoint} is {description['EndpointStatus']}"
         other = invoker(subject.kind, there.connection, there.endpoint, subject.parameters)
         packages = other.served(Ready(description, ())).model_packages
-        if packages == [subject.parameters["ModelPackageName"]]:
+        if is_all(subject.parameters["ModelPackageName"], packages):
             return SKIPPED, f"{title(there.stage)} serves the same model package"
         theirs = self._predictions(_asking(other))
         value = self._measured(theirs)

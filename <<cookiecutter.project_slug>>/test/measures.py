@@ -97,7 +97,12 @@ def _log_loss(truth: Sequence[str], predictions: Predictions, classes: Sequence[
 
 
 def _pairs(truth: Sequence[str], predictions: Predictions) -> list[tuple[float, float]]:
-    return [(float(actual), float(one["value"])) for actual, one in zip(truth, predictions, strict=True)]
+    pairs = [(float(actual), float(one["value"])) for actual, one in zip(truth, predictions, strict=True)]
+    for actual, _ in pairs:
+        # A mean of it would be no number either, which is neither above nor below any bound.
+        if not math.isfinite(actual):
+            raise CannotMeasureError(f"the labelled rows have {actual:g} where a number is needed")
+    return pairs
 
 
 def _mae(truth: Sequence[str], predictions: Predictions, classes: Sequence[str]) -> float:  # noqa: ARG001

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
 from typing import Any
 
-from report import ERROR, FAILED, PASSED, SKIPPED, Check, Report, printable, title
+from report import ERROR, FAILED, PASSED, SKIPPED, Check, Report, cut, printable, title
 
 _WRITTEN = {"auc": "AUC", "f1": "F1", "mae": "MAE", "r2": "R²", "rmse": "RMSE"}
 _BROAD = {True: "broad", False: "narrow"}
 MOST_CHECKS = 300
 MOST_CLASSES = 20
 MOST_POINTS = 1000
+_ROOM = 500_000
 _KINDS = {PASSED: "good", FAILED: "bad", ERROR: "bad", SKIPPED: "soft"}
 _WIDTH, _HEIGHT = 400.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 14.0, 20.0, 40.0
@@ -118,8 +120,7 @@ def render(report: Report) -> str:
 
 
 def _text(value: Any, most: int = 1500) -> str:
-    shown = printable(str(value))
-    return escape(shown if len(shown) <= most else f"{shown[: most - 1]}…")
+    return escape(cut(printable(str(value)), most))
 
 
 def _list_of(facts: Sequence[tuple[str, str]]) -> str:
@@ -181,6 +182,7 @@ def _metric(measured: Mapping[str, Any]) -> str:
 
 
 def _checks(checks: Sequence[Check]) -> str:
+    """Return the table of them; of very many those first that did not pass, and as many as there is room."""
     order = (
         sorted(checks, key=lambda check: check.outcome not in (FAILED, ERROR))
         if len(checks) > MOST_CHECKS
@@ -192,7 +194,10 @@ def _checks(checks: Sequence[Check]) -> str:
         f'<td>{_text(one.message)}</td><td class="number">{one.seconds:.2f} s</td></tr>'
         for one in order[:MOST_CHECKS]
     ]
-    more = len(checks) - MOST_CHECKS
+    # A character can take six of them, as markup of its own.
+    sizes = accumulate(len(row.encode()) for row in rows)
+    rows = [row for row, size in zip(rows, sizes, strict=True) if size <= _ROOM]
+    more = len(checks) - len(rows)
     note = f'<p class="soft">and {more} more, which are in test-results.json</p>' if more > 0 else ""
     return (
         '<h2>All checks</h2>\n<div class="card"><table><thead><tr><th>Check</th><th>Outcome</th>'
@@ -220,11 +225,6 @@ def _figure(caption: str, parts: Sequence[str], width: float = _WIDTH, height: f
 
 def _label(x: float, y: float, text: Any, anchor: str = "start", kind: str = "") -> str:
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_text(text)}</text>'
-
-
-def _cut(text: Any, length: int) -> str:
-    shown = str(text)
-    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
 def _steps(low: float, high: float) -> list[float]:
@@ -287,12 +287,12 @@ def _confusion(report: Report) -> str:
         caption += f"; the {MOST_CLASSES} of {len(classes)} classes that are mistaken most often"
         classes, rows = [classes[i] for i in kept], [[rows[i][j] for j in kept] for i in kept]
     most = max(map(max, rows)) or 1
-    left = 14 + 6.6 * max(len(_cut(name, 14)) for name in classes)
+    left = 14 + 6.6 * max(len(cut(name, 14)) for name in classes)
     side = min(64.0, (_WIDTH - left - _RIGHT) / len(classes))
     parts = []
     for i, row in enumerate(rows):
         y = _TOP + i * side
-        parts.append(_label(left - 8, y + side / 2 + 4, _cut(classes[i], 14), "end"))
+        parts.append(_label(left - 8, y + side / 2 + 4, cut(classes[i], 14), "end"))
         for j, count in enumerate(row):
             x, shade = left + j * side, count / most
             parts.append(
@@ -308,9 +308,9 @@ def _confusion(report: Report) -> str:
         parts.append(
             f'<text x="{x:.1f}" y="{below:.1f}" text-anchor="end"'
             f' transform="rotate(-35 {x:.1f} {below:.1f})">'
-            f"{_text(_cut(name, 14))}</text>"
+            f"{_text(cut(name, 14))}</text>"
         )
-    longest = max(len(_cut(name, 14)) for name in classes)
+    longest = max(len(cut(name, 14)) for name in classes)
     return _figure(caption, parts, _WIDTH, below + 12 + 4 * longest)
 
 

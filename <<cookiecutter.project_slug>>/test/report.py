@@ -22,14 +22,21 @@ SKIPPED = "skipped"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+MOST_CHARACTERS = 1000
+"""Of a message: an endpoint may answer with anything, and SageMaker's reasons may be of any length."""
+
+
 @dataclass(frozen=True)
 class Check:
-    """One check: its name is stable over runs, its message is one line."""
+    """One check: its name is stable over runs, its message is one line, whatever it was made of."""
 
     name: str
     outcome: str
     message: str
     seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message", cut(" ".join(self.message.split()), MOST_CHARACTERS))
 
 
 @dataclass
@@ -121,6 +128,11 @@ def title(stage: str) -> str:
 
 
 _ELEMENTS = {FAILED: "failure", ERROR: "error", SKIPPED: "skipped"}
+
+
+def cut(text: str, length: int) -> str:
+    """Return a text that is no longer than that; an ellipsis ends one that was."""
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def printable(text: str) -> str:

@@ -72,6 +72,23 @@ def load_main() -> ModuleType:
     return module
 
 
+@pytest.fixture(autouse=True)
+def _another_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the team expects of its endpoint, and its own tests of it, out of these tests."""
+    folder = tmp_path_factory.mktemp("repository") / "test"
+    folder.mkdir()
+    (folder.parent / "seed.json").write_text(json.dumps({"answers": {"prediction": "regression"}}))
+    (folder.parent / "prod-config-template.json").write_text("{}")
+    (folder / "rows.csv").write_bytes(CSV.body)
+    load = {"requests": 2, "concurrency": 1, "seconds": 5, "p50_milliseconds": 50, "p95_milliseconds": 100}
+    payload = {"file": "rows.csv", "content_type": CSV.content_type}
+    expected = {"schema_version": 1, "timeout_seconds": 1, "answers": {}, "payloads": [payload]}
+    (folder / "expectations.json").write_text(json.dumps({**expected, "bad_input": [], "latency": load}))
+    found = load_main()
+    monkeypatch.setattr(found, "HERE", folder)
+    monkeypatch.setitem(globals(), "load_main", lambda: found)
+
+
 @pytest.fixture
 def main() -> Callable[..., int]:
     found: Callable[..., int] = load_main().main
@@ -334,6 +351,33 @@ def test_the_model_package_may_be_in_another_case_or_in_containers(stub: Stub, m
     assert bench.outcomes()[ORDER[2]] == PASSED
 
 
+@pytest.mark.parametrize(
+    ("wanted", "runs", "message"),
+    [
+        (OLD, OLD, f"serves {PACKAGE_ARN}, with {OLD} as its shadow"),
+        (OLD, PACKAGE_ARN, f"serves {PACKAGE_ARN}, but has {PACKAGE_ARN} beside it instead of {OLD}"),
+        (OLD, "", f"serves {PACKAGE_ARN}, but has no shadow beside it instead of {OLD}"),
+        ("", OLD, f"serves {PACKAGE_ARN}, but has {OLD} beside it instead of no shadow"),
+    ],
+    ids=["the one", "another", "missing", "forgotten"],
+)
+def test_the_shadow_is_that_of_the_build(stub: Stub, wanted: str, runs: str, message: str) -> None:
+    bench = Bench(stub)
+    bench.subject = replace(bench.subject, parameters={**PARAMETERS, "ShadowModelPackageName": wanted})
+    describe(bench.sagemaker)
+    shadow = {"VariantName": "Shadow", "ModelName": "model-1"}
+    describe_config(bench.sagemaker, **({"ShadowProductionVariants": [shadow]} if runs else {}))
+    describe_model(bench.sagemaker)
+    if runs:
+        describe_model(bench.sagemaker, {"ModelPackageName": runs})
+    for _ in range(6):
+        answer(bench.runtime)
+    bench.healthy()
+    right = PASSED if wanted == runs else FAILED
+    assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), ORDER[2]: right}
+    assert bench.message(ORDER[2]) == message
+
+
 CAPTURE = {
     "EnableCapture": True,
     "InitialSamplingPercentage": 20,
@@ -513,6 +557,12 @@ def test_results_and_junit_say_the_same() -> None:
     assert failure == "bad <&> ??"
 
 
+def test_a_message_is_one_line_of_some_length_whatever_was_said() -> None:
+    check = Check("in-service", FAILED, "is Failed: no\n  capacity\r\n" + "x" * 5000)
+    assert check.message.startswith("is Failed: no capacity xxx")
+    assert (len(check.message), check.message[-1]) == (1000, "…")
+
+
 LABELLED = {
     "model-metrics.json": json.dumps({"regression_metrics": {"rmse": {"value": 0.2}, "mae": {"value": 0.1}}}),
     "test.csv": "length,width\n1,1.0\n2,1.4\n3,1.2\n",
@@ -609,6 +659,32 @@ def test_what_the_quality_cannot_be_measured_by_is_named(
     assert bench.outcomes()["quality"] == FAILED
     assert message in bench.message("quality")
     assert "quality" not in bench.report.measurements
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"model-metrics.json": '{"regression_metrics": {"rmse": {"value": NaN}}}'}, "no rmse is registered"),
+        (
+            {"model-metrics.json": None, "test.csv": "length,width\n1,nan\n2,2\n3,3\n"},
+            "have nan where a number",
+        ),
+    ],
+    ids=["registered", "labelled"],
+)
+def test_a_quality_that_is_no_number_is_no_success(
+    stub: Stub, files: dict[str, str | None], message: str
+) -> None:
+    bench = Bench(stub, quality=Quality(0.02, 100))
+    bench.good(healthy=False)
+    describe_package(bench.sagemaker)
+    for name, text in files.items():
+        read(bench.s3, name, text)
+    if "test.csv" in files:
+        answer(bench.runtime, values(1.3, 1.1, 1.2))
+    bench.healthy()
+    assert bench.outcomes()["quality"] == FAILED
+    assert message in bench.message("quality")
 
 
 def test_bad_input_that_is_answered_fails(stub: Stub) -> None:
@@ -759,6 +835,14 @@ def test_the_page_shows_everything_and_runs_nothing() -> None:
     failed = shown.index("What did not pass")
     assert failed < shown.index("All checks") < shown.index("and 1704 more, which are in test-results.json")
     ET.fromstring(re.sub(r"<(meta[^>]*)>", r"<\1/>", shown.partition("\n")[2]))
+
+
+def test_the_page_has_room_for_what_is_all_markup() -> None:
+    report = Report("2026-11-21T00:00:00+00:00", '"' * 9999, '"' * 9999, '"' * 9999)
+    report.checks = [Check('"' * 600, FAILED, '"' * 5000) for _ in range(400)]
+    shown = render(report)
+    assert len(shown.encode()) < 1_000_000
+    assert re.search(r"and \d+ more, which are in test-results.json", shown)
 
 
 def test_a_page_of_nothing_is_a_page_too() -> None:
