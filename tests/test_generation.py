@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import re
 import os
 import shutil
 import subprocess
@@ -106,6 +107,7 @@ def test_a_bake_has_exactly_its_files_and_every_one_is_valid(
     assert len(project.files()) <= 100
     for path in map(project.path.joinpath, project.files()):
         _check(path)
+    _check_readme(project.path, answers["stages"])
     again = bake(**answers)
     assert again.path != project.path
     assert files_of(again.path) == files_of(project.path)
@@ -118,6 +120,19 @@ def _check(path: Path) -> None:
     for mark in ("<<", "cookiecutter.", "%>>", "#>>"):
         assert mark not in text, f"{path} holds {mark}"
     PARSERS.get(path.suffix, len)(text)
+
+
+NO_PARAMETERS = {"AccessDenied", "DriftCheckBaselines", "InvokeEndpointAsync", "RetrainOnDrift", "StackSetsCallAs"}
+OTHER_STAGES = {"two": "development|pre-production|dev|preprod", "three": "staging"}
+
+
+def _check_readme(folder: Path, stages: str) -> None:
+    """It speaks of the parameters of this kind of endpoint, and of the stages that there are."""
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    template = (folder / "cfn-sm-endpoint-template.yml").read_text(encoding="utf-8")
+    declared = set(re.findall(r"(?m)^  (\w+):$", template))
+    assert set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", text)) <= declared | NO_PARAMETERS
+    assert re.findall(rf"(?<![\w-])(?:{OTHER_STAGES[stages]})\b", text) == []
 
 
 def _yaml(text: str) -> None:

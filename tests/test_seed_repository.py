@@ -326,3 +326,13 @@ def test_what_watches_is_off_until_a_stage_file_turns_it_on(repository: Path, te
     conditions = {"Monitors", "TellsOfDrift", "HasDashboard"}
     watching = {name for name, r in template["Resources"].items() if r.get("Condition") in conditions}
     assert watching == {"MonitorPipeline", "MonitorRule", "DriftAlarm", "DriftRule", "EndpointDashboard"}
+
+
+def test_the_scan_takes_every_stage_file_that_is_there(tmp_path: Path) -> None:
+    repository = bake(tmp_path)
+    for stage in ("dev", "preprod"):
+        shutil.copy(repository / "staging-config-template.json", repository / f"{stage}-config-template.json")
+    (repository / "staging-config-template.json").unlink()
+    done = subprocess.run(["make", "-n", "scan"], cwd=repository, capture_output=True, text=True, check=True, timeout=60)
+    names = {f"{stage}-config-template.json" for stage in ("dev", "preprod", "prod")}
+    assert set(re.findall(r"--config (\S+)", done.stdout)) == names
