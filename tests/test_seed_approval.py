@@ -83,7 +83,7 @@ def test_the_gist_says_it_in_one_line(page: ModuleType) -> None:
         "prod: f1 0.95 -> 0.97, better, accuracy 0.95 -> 0.9, worse. "
         "Tests in staging: passed, 1 of 1 checks. Configuration and template do not change. "
         "Cost a month: 83.95 to 167.90 USD (now not known: unheard of), "
-        f"by the us-east-1 price list of {PRICES['date']}. "
+        f"by the prices of us-east-1, {PRICES['date']}. "
         "Commit 01234567 by Zo?: Mend # {it.all} <b>"
     )
 
@@ -124,7 +124,7 @@ def test_the_gist_is_never_longer_than_the_pipeline_takes(page: ModuleType) -> N
     assert gist.isascii()
     # Only what is longest is cut: the rest is said.
     assert "Changes: parameters Parameter0Parameter0" in gist
-    assert f"by the us-east-1 price list of {PRICES['date']}. Commit 01234567 by Zo?: ????" in gist
+    assert f"by the prices of us-east-1, {PRICES['date']}. Commit 01234567 by Zo?: ????" in gist
 
 
 def test_a_production_account_that_refuses_hides_neither_cost_nor_commit(page: ModuleType) -> None:
@@ -276,7 +276,7 @@ def test_a_date_of_a_commit_is_read(summary: ModuleType) -> None:
 
 def test_the_price_table_says_where_it_is_from() -> None:
     assert PRICES["date"][:4] >= "2025"
-    assert "price list" in PRICES["source"]
+    assert "not read from AWS's own list" in PRICES["source"]
     assert {"region", "currency", "hours_per_month"} <= PRICES.keys()
     assert all(0 < price < 200 for price in PRICES["per_instance_hour"].values())
 

@@ -333,6 +333,6 @@ def test_the_scan_takes_every_stage_file_that_is_there(tmp_path: Path) -> None:
     for stage in ("dev", "preprod"):
         shutil.copy(repository / "staging-config-template.json", repository / f"{stage}-config-template.json")
     (repository / "staging-config-template.json").unlink()
-    done = subprocess.run(["make", "-n", "scan"], cwd=repository, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(["make", "-n", "scan"], cwd=repository, capture_output=True, text=True, check=True)
     names = {f"{stage}-config-template.json" for stage in ("dev", "preprod", "prod")}
     assert set(re.findall(r"--config (\S+)", done.stdout)) == names

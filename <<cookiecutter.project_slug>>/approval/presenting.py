@@ -152,9 +152,7 @@ def _cost_said(summary: Mapping[str, Any]) -> str:
 
 
 def _price_note(costs: Mapping[str, Any]) -> str:
-    return (
-        "" if "problem" in costs["planned"] else f", by the {costs['region']} price list of {costs['date']}"
-    )
+    return "" if "problem" in costs["planned"] else f", by the prices of {costs['region']}, {costs['date']}"
 
 
 def _amount(found: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
@@ -318,8 +316,9 @@ def _cost(summary: Mapping[str, Any]) -> str:
     if costs["deployed"]:
         rows.insert(0, ("Now", _amount(costs["deployed"], costs)))
     note = (
-        f"Instances alone, {costs['hours_per_month']} hours a month, by the {costs['source']}, "
-        f"{costs['region']}, as of {costs['date']}; without storage, traffic, data capture, taxes, discounts."
+        f"Instances alone, {costs['hours_per_month']} hours a month, in {costs['region']}, by "
+        f"approval/prices.json of {costs['date']} ({costs['source']}); without storage, traffic, data capture, "
+        "monitor, taxes, discounts."
     )
     if costs["stage_region"] != costs["region"]:
         note += f" The endpoint runs in {costs['stage_region']}, where prices differ."

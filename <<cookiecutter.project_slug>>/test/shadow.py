@@ -65,6 +65,8 @@ class Comparison:
     pairs: int
     rows: int
     agreeing: int
+    unread: int
+    """Pairs with an answer that is not JSON of this repository's form."""
     largest_difference: float | None
     """Between the values of a regression; None for classes."""
     latency_milliseconds: dict[str, dict[str, float]]
@@ -106,25 +108,38 @@ def predictions(answer: str) -> list[Any]:
 
 
 def compare(pairs: Sequence[tuple[Captured, Captured]]) -> dict[str, Any]:
-    """Count the rows that are answered alike: with the same label, or the same value to six digits."""
-    rows = agreeing = 0
+    """Count the rows that are answered alike: with the same label, or the same value to six digits.
+
+    A caller may ask for another form of answer than the one that is read here; `unread` counts such pairs.
+    """
+    rows = agreeing = unread = 0
     differences: list[float] = []
     examples = []
     for one, two in pairs:
-        ours, theirs = predictions(one.answer), predictions(two.answer)
+        try:
+            ours, theirs = predictions(one.answer), predictions(two.answer)
+        except ValueError:
+            unread += 1
+            continue
         both = list(zip(ours, theirs, strict=False))  # a row without an answer is not answered alike
         same = [_same(left, right) for left, right in both]
         count = max(len(ours), len(theirs))
         rows, agreeing = rows + count, agreeing + sum(same)
-        differences += [abs(left - right) for left, right in both if not isinstance(left, str)]
+        differences += [abs(left - right) for left, right in both if _are_values(left, right)]
         if sum(same) < count and len(examples) < _EXAMPLES:
             examples.append({"request": one.request, "serving": str(ours), "shadow": str(theirs)})
     largest = max(differences) if differences else None
-    return {"rows": rows, "agreeing": agreeing, "largest_difference": largest, "examples": examples}
+    found = {"rows": rows, "agreeing": agreeing, "unread": unread, "examples": examples}
+    return {**found, "largest_difference": largest}
+
+
+def _are_values(*answers: Any) -> bool:
+    return all(isinstance(answer, float) for answer in answers)
 
 
 def _same(left: Any, right: Any) -> bool:
-    return bool(left == right if isinstance(left, str) else abs(left - right) <= 1e-6 * max(1.0, abs(left)))
+    close = _are_values(left, right) and abs(left - right) <= 1e-6 * max(1.0, abs(left))
+    return bool(left == right or close)
 
 
 def report(endpoint: str, clients: Mapping[str, Any], now: datetime) -> Comparison:
@@ -181,13 +196,20 @@ def _latency(
             {"Name": "EndpointName", "Value": endpoint},
             {"Name": "VariantName", "Value": variant},
         ],
-        StartTime=since,
+        # At most 1,440 points are given at once.
+        StartTime=max(since, now - timedelta(days=59)),
         EndTime=now,
-        Period=max(60, 60 * round((now - since) / timedelta(minutes=1))),
-        Statistics=["Average"],
+        # Of anything older CloudWatch has figures by the hour alone.
+        Period=3600,
+        Statistics=["SampleCount", "Sum"],
     )
+    count = sum(point["SampleCount"] for point in answer["Datapoints"])
     # In microseconds.
-    return {"average": round(points[0]["Average"] / 1000, 3)} if (points := answer["Datapoints"]) else {}
+    return (
+        {"average": round(sum(point["Sum"] for point in answer["Datapoints"]) / count / 1000, 3)}
+        if count
+        else {}
+    )
 
 
 def page(found: Comparison) -> str:
@@ -201,7 +223,8 @@ def page(found: Comparison) -> str:
         "In service": found.serving,
         "Shadow": found.shadow,
         "Captured": f"{found.captured['serving']} in service, {found.captured['shadow']} of the shadow",
-        "Pairs": str(found.pairs),
+        "Pairs": str(found.pairs)
+        + (f", of which {found.unread} are not JSON of this repository's form" if found.unread else ""),
         "Answered alike": share,
         **(
             {}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 
 import pytest
-from conftest import ROOT
+from botocore.stub import ANY
+from conftest import ROOT, Stub
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,35 @@ def test_values_are_alike_to_six_digits(shadow: ModuleType) -> None:
 def test_an_answer_of_another_form_is_no_comparison(shadow: ModuleType) -> None:
     with pytest.raises(ValueError, match="not an answer of this repository"):
         shadow.predictions("[1, 2]")
+
+
+def test_what_cannot_be_read_is_counted_and_costs_nothing_else(shadow: ModuleType) -> None:
+    left = list(shadow.read_captured([line("1", ["a"]), line("2", [1.5]), line("3", [1.5])]))
+    right = list(shadow.read_captured([line("1", ["a"]), line("2", ["b"]), line("3", [1.5])]))
+    csv = shadow.Captured("", "4", "a,0.9,0.1\n")
+    found = shadow.compare([*zip(left, right, strict=True), (csv, csv)])
+    counts = {name: found[name] for name in ("rows", "agreeing", "unread", "largest_difference")}
+    assert counts == {"rows": 3, "agreeing": 2, "unread": 1, "largest_difference": 0.0}
+
+
+def test_the_latency_is_that_of_all_requests_however_long_it_has_been(shadow: ModuleType, stub: Stub) -> None:
+    client, stubber = stub("cloudwatch")
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    hours = [{"SampleCount": 1.0, "Sum": 9000.0}, {"SampleCount": 3.0, "Sum": 3000.0}]
+    asked = {
+        "Namespace": "AWS/SageMaker",
+        "MetricName": "ModelLatency",
+        "Dimensions": ANY,
+        "StartTime": now - timedelta(days=59),
+        "EndTime": now,
+        "Period": 3600,
+        "Statistics": ["SampleCount", "Sum"],
+    }
+    stubber.add_response("get_metric_statistics", {"Datapoints": hours}, asked)
+    stubber.add_response("get_metric_statistics", {"Datapoints": []})
+    since = now - timedelta(days=90)
+    assert shadow._latency(client, "iris-p-1-prod", "Shadow", since, now) == {"average": 3.0}
+    assert shadow._latency(client, "iris-p-1-prod", "Shadow", since, now) == {}
 
 
 def test_a_capture_of_one_side_alone_is_left_out(shadow: ModuleType) -> None:
