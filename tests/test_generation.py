@@ -189,6 +189,15 @@ def test_ruff_finds_nothing(baked_once: Callable[[str], Path], prediction: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", rules.OVERLAYS["inference"])
+def test_ruff_finds_nothing_in_what_a_kind_brings(bake: Callable[..., BakedProject], kind: str) -> None:
+    project = bake(inference=kind, publish_to="nowhere")
+    for act in (["check"], ["format", "--check"]):
+        ran = project.run(sys.executable, "-m", "ruff", *act, "--no-cache", ".")
+        assert ran.returncode == 0, ran.stdout
+
+
+@pytest.mark.slow
 @PREDICTIONS
 def test_cfn_lint_finds_nothing(baked_once: Callable[[str], Path], prediction: str) -> None:
     from cfnlint.api import lint_file

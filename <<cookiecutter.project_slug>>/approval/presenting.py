@@ -317,8 +317,8 @@ def _cost(summary: Mapping[str, Any]) -> str:
         rows.insert(0, ("Now", _amount(costs["deployed"], costs)))
     note = (
         f"Instances alone, {costs['hours_per_month']} hours a month, in {costs['region']}, by "
-        f"approval/prices.json of {costs['date']} ({costs['source']}); without storage, traffic, data capture, "
-        "monitor, taxes, discounts."
+        f"approval/prices.json of {costs['date']} ({costs['source']}); without storage, traffic, data "
+        "capture, monitor, taxes, discounts."
     )
     if costs["stage_region"] != costs["region"]:
         note += f" The endpoint runs in {costs['stage_region']}, where prices differ."

@@ -16,6 +16,8 @@ from conftest import ACCOUNT, GROUP, PACKAGE_ARN, PROD_ACCOUNT, ROOT, STAGING_AC
 from test_registry import describe_group, describe_package, missing, policy_of, read_policy, summary
 
 import build
+from deploy.errors import InvalidFilesError
+from deploy.settings import read_answers
 
 FILES = ["prod-config-export.json", "staging-config-export.json", "template-export.yml"]
 
@@ -316,6 +318,13 @@ def test_every_problem_of_every_file_is_named_before_any_call(
         ("prod-config-template.json", "the file"),
     ]
     assert not (repository / "out").exists()
+
+
+def test_the_stage_files_of_this_repository_are_valid() -> None:
+    try:
+        build.read_inputs(ROOT, read_answers(ROOT).stages)
+    except InvalidFilesError as error:
+        pytest.fail("\n".join(map(str, error.problems)), pytrace=False)
 
 
 @pytest.mark.parametrize(

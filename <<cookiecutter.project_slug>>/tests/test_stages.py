@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from conftest import PACKAGE_ARN, ROOT
 
-import build
 from deploy.parameters import Parameter, read_parameters
 from deploy.rules import RULES, broken_rules
-from deploy.settings import read_answers
 from deploy.stages import (
     BUILD_OWNED,
     SHADOW_OWNED,
@@ -37,14 +35,6 @@ OWNED = {
 def problems_of(parameters: dict[str, Any], **tags: Any) -> list[str]:
     stage = StageFile("prod.json", {"EndpointInstanceType": "ml.m5.large", **parameters}, tags)
     return [str(problem) for problem in stage_problems(stage, DECLARED, TYPES)]
-
-
-@pytest.mark.parametrize("stage", read_answers(ROOT).stages)
-def test_the_stage_files_of_this_repository_are_valid(stage: str) -> None:
-    name = f"{stage}-config-template.json"
-    read, malformed = read_stage((ROOT / name).read_text(encoding="utf-8"), name)
-    if problems := malformed or stage_problems(read, DECLARED, build.instance_types()):
-        pytest.fail("\n".join(map(str, problems)), pytrace=False)
 
 
 def test_the_template_declares_what_the_build_passes() -> None:

@@ -29,6 +29,7 @@ class Batch:
         self.connection, self.name = connection, name
         self._job: dict[str, Any] = {}
         self._answers: dict[bytes, Answer] = {}
+        self._silence: NoAnswerError | None = None
 
     def wait(self, timeout_seconds: float, poll_seconds: float) -> Ready:  # noqa: ARG002
         """Return the schedule, which is there or not: there is nothing to wait for."""
@@ -59,11 +60,15 @@ class Batch:
         """Have one job answer several requests, which takes minutes; `send` then has their answers."""
         try:
             self._answers |= dict(zip(bodies, self._run(bodies), strict=True))
-        except NoAnswerError:
-            return  # then each is sent by itself, and says by itself what is wrong with it
+        except NoAnswerError as error:
+            # Each is sent by itself then, and says by itself what is wrong with it; but after a job that was
+            # waited for in vain no other is.
+            self._silence = error if error.timed_out else None
 
     def send(self, content_type: str, body: bytes) -> Answer:  # noqa: ARG002
         """Return the answer to a request, from a job of its own if it was not made ready."""
+        if self._silence:
+            raise self._silence
         return self._answers.get(body) or self._run([body])[0]
 
     def _run(self, bodies: Sequence[bytes]) -> list[Answer]:
