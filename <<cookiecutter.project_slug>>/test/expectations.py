@@ -315,12 +315,16 @@ def predictions_in(content_type: str, body: bytes, rows: int) -> list[Any]:
         raise ValueError(f"answered {content_type or 'no content type'} instead of application/json")
     try:
         predictions = json.loads(body)["predictions"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f'the answer is not {{"predictions": [...]}}: {body[:80]!r}') from None
     if not isinstance(predictions, list) or len(predictions) != rows:
         count = len(predictions) if isinstance(predictions, list) else "no list of"
-        raise ValueError(f"{count} predictions for {rows} rows")
+        raise ValueError(f"answered {_counted(count, 'prediction')} for {_counted(rows, 'row')}")
     return predictions
+
+
+def _counted(count: int | str, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def answer_problem(

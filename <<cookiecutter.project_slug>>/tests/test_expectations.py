@@ -241,8 +241,14 @@ def check(expectations: Expectations, payload: Payload, answer: Any, problem: st
         ("", b"{}", "answered no content type"),
         ("application/json", b"\xff", "the answer is not"),
         ("application/json", b"[]", "the answer is not"),
-        ("application/json", b'{"predictions": 1}', "no list of predictions for 1 rows"),
-        ("application/json", b'{"predictions": []}', "0 predictions for 1 rows"),
+        ("application/json", b'{"predictions": 1}', "answered no list of predictions for 1 row"),
+        ("application/json", b'{"predictions": []}', "answered 0 predictions for 1 row"),
+        ("application/json", b"[" * 100_000, "the answer is not"),
+        (
+            "application/json",
+            b'{"predictions": [{"label": "a", "probabilities": {"a": 1%s, "b": 0}}]}' % (b"0" * 400),
+            "a probability is not a number",
+        ),
     ],
 )
 def test_the_form_of_an_answer(content_type: str, body: bytes, problem: str) -> None:
