@@ -17,12 +17,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from deploy.errors import AwsError, DeployError, InvalidFilesError, Problem, UsageError, one_line
+from deploy.errors import (
+    AwsError,
+    DeployError,
+    InvalidFilesError,
+    NotDeployableError,
+    Problem,
+    UsageError,
+    one_line,
+)
 from deploy.exports import render, write_all
 from deploy.parameters import Parameter, read_parameters
 from deploy.registry import (
     NEWEST,
     Baseline,
+    Group,
     ModelPackage,
     choose_package,
     earlier_package,
@@ -132,7 +141,7 @@ def build(settings: Settings, root: Path, output: Path, client: Any) -> dict[str
     )
     package = choose_package(client, group, settings.model_package_arn)
     served = {
-        stage: choose_package(client, group, f"{group.package_prefix}{version}") if version else package
+        stage: _shadowed(client, group, inputs.stages[stage].file, version) if version else package
         for stage in settings.stages
         for version in [shadow_of(inputs.stages[stage], inputs.declared)]
     }
@@ -160,6 +169,14 @@ def build(settings: Settings, root: Path, output: Path, client: Any) -> dict[str
         "deploy_target": settings.target,
         "files": [str(output / path) for path in files],
     }
+
+
+def _shadowed(client: Any, group: Group, file: str, version: int) -> ModelPackage:
+    """Return the version that a stage file keeps in service. Raises InvalidFilesError if it may not be."""
+    try:
+        return choose_package(client, group, f"{group.package_prefix}{version}", "is rejected")
+    except NotDeployableError as error:
+        raise InvalidFilesError([Problem(file, "ShadowOfVersion", str(error), str(version))]) from error
 
 
 def roll_back(project: Project, version: str, sagemaker: Any, codepipeline: Any) -> dict[str, Any]:

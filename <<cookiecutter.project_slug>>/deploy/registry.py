@@ -163,16 +163,22 @@ def _canonical(value: Any) -> Any:
     return value
 
 
-def choose_package(client: Any, group: Group, given: str) -> ModelPackage:
+_REJECTED_MEANWHILE = "was rejected after this run began"
+
+
+def choose_package(
+    client: Any, group: Group, given: str, rejected: str = _REJECTED_MEANWHILE
+) -> ModelPackage:
     """Return the model package to deploy: the given one if it may be deployed, else the newest approved one.
 
-    Raises NotDeployableError for a given package that is not this project's, gone, or not approved (any
-    more), and NoApprovedModelError if nothing is given and nothing in the group is approved.
+    `rejected` is what is said of a given one that is. Raises NotDeployableError for a given package that is
+    not this project's, gone, or not approved (any more), and NoApprovedModelError if nothing is given and
+    nothing in the group is approved.
     """
     if given in ("", NEWEST):
         return ModelPackage(_newest_approved(client, group), NEWEST)
     _must_belong(given, group)
-    return ModelPackage(_must_be_approved(client, given), "given")
+    return ModelPackage(_must_be_approved(client, given, rejected), "given")
 
 
 def earlier_package(client: Any, name: str, version: str) -> tuple[str, str]:
@@ -269,7 +275,7 @@ def _must_belong(arn: str, group: Group) -> None:
         )
 
 
-def _must_be_approved(client: Any, arn: str, rejected: str = "was rejected after this run began") -> str:
+def _must_be_approved(client: Any, arn: str, rejected: str) -> str:
     try:
         package = client.describe_model_package(ModelPackageName=arn)
     except client.exceptions.ClientError as error:

@@ -131,6 +131,29 @@ def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
     assert found == {"staging": (PACKAGE_ARN, ""), "prod": (six, PACKAGE_ARN)}
 
 
+def test_a_shadow_of_what_may_not_be_deployed_is_named_by_its_stage_file(
+    registry: Stubber,
+    environment: dict[str, str],
+    repository: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = repository / "prod-config-template.json"
+    stage = json.loads(file.read_text())
+    if "UpdatePolicy" not in stage["Parameters"]:
+        pytest.skip("only an endpoint in real time has shadows")
+    stage["Parameters"] |= {"ShadowOfVersion": 6, "DataCapturePercentage": 100}
+    file.write_text(json.dumps(stage))
+    full_build(registry)
+    describe_package(registry, "Rejected", arn=PACKAGE_ARN.replace("/7", "/6"))
+    code, _, err = run(capsys, environment, "--output", repository / "out")
+    assert code == 1
+    assert "\nprod-config-template.json: ShadowOfVersion: arn:" in err
+    assert err.endswith(
+        "/6 is rejected: only an approved model package is deployed. Nothing was written (found 6)\n"
+    )
+    assert not (repository / "out").exists()
+
+
 def test_a_build_says_what_it_did(
     registry: Stubber, environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,6 +179,23 @@ def test_a_run_reports_what_was_sent_in_its_time(
     assert aws.told["feature_baseline_drift_size"] > 0.8
 
 
+def test_of_many_rows_those_that_are_kept_are_of_the_whole_time(scripts: Scripts) -> None:
+    def record(first: int) -> dict[str, Any]:
+        body = "\n".join(f"{number},red" for number in range(first, first + 7))
+        side = {"data": body, "encoding": "CSV", "observedContentType": "text/csv"}
+        return {"captureData": {"endpointInput": side}}
+
+    for most, kept in ((70, range(70)), (69, range(0, 70, 2)), (17, range(0, 70, 8))):
+        rows, unread = scripts.monitor._rows(iter(map(record, range(0, 70, 7))), most)
+        assert ([int(row[0]) for row in rows], unread) == (list(kept), 0)
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"eventMetadata": {"inferenceTime": "soon"}}'])
+def test_a_line_that_is_no_capture_is_named_by_its_object(scripts: Scripts, line: bytes) -> None:
+    with pytest.raises(scripts.failures.DataError, match=r"e/1\.jsonl: a line is no record of data capture"):
+        scripts.monitor._record(line, "e/1.jsonl")
+
+
 def test_without_requests_there_is_no_news(
     scripts: Scripts,
     tmp_path: Path,

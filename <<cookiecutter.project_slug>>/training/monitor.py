@@ -118,25 +118,31 @@ def captured(s3: Any, arguments: Namespace, since: datetime) -> Iterator[Mapping
 def _record(line: bytes, key: str) -> dict[str, Any]:
     try:
         record: dict[str, Any] = json.loads(line)
-        _ = record["eventMetadata"]["inferenceTime"]
-    except (ValueError, TypeError, KeyError) as error:
+        _moment(record["eventMetadata"]["inferenceTime"])
+    except (ValueError, TypeError, KeyError, UsageError) as error:
         raise DataError(f"{key}: a line is no record of data capture: {error}") from None
     return record
 
 
 def _rows(records: Iterator[Mapping[str, Any]], most: int) -> tuple[Cells, int]:
-    """Return the rows of the requests, at most so many, and the count of requests that cannot be read."""
+    """Return the rows of the requests, and the count of requests that cannot be read.
+
+    Of more than `most` rows every second one is kept, every fourth and so on: the beginning of a day alone
+    would tell nothing of its end.
+    """
     rows: Cells = []
-    unread = 0
+    unread = seen = 0
+    step = 1
     for record in records:
         found = _read(record)
         if found is None:
             unread += 1
             continue
-        rows += found
-        if len(rows) >= most:
-            break
-    return rows[:most], unread
+        rows += (row for number, row in enumerate(found, start=seen) if number % step == 0)
+        seen += len(found)
+        while len(rows) > most:
+            rows, step = rows[::2], 2 * step
+    return rows, unread
 
 
 def _read(record: Mapping[str, Any]) -> Cells | None:
