@@ -348,3 +348,25 @@ def test_without_a_template_it_says_what_is_missing(gate: Gate) -> None:
     done = gate.run()
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "scan.py: template-export.yml is not there: give one (see --help)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"Parameters": {},}', "JSONDecodeError: "),
+        ('{"Tags": {}}', "KeyError: 'Parameters'"),
+        ("[1]", "TypeError: "),
+        ('{"Parameters": []}', "AttributeError: "),
+    ],
+)
+def test_a_stage_file_that_cannot_be_read_is_one_line(gate: Gate, text: str, said: str) -> None:
+    done = gate.run(gate.file("sound.yaml", SOUND), "--config", gate.file("prod.json", text))
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
+    assert "prod.json: is no configuration of a stage: " + said in done.stderr
+
+
+@pytest.mark.parametrize("text", ['{"accepted": null}', '{"accept": []}', "{"])
+def test_an_acceptance_that_cannot_be_read_is_a_finding(gate: Gate, text: str) -> None:
+    results = gate.results(gate.file("sound.yaml", SOUND), accepted=text)
+    assert [finding["rule"] for finding in results["findings"]] == ["ACCEPTED"]
+    assert results["findings"][0]["message"].startswith("is not the JSON it should be: ")

@@ -82,7 +82,12 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         print(f"scan.py: {missing[0]} is not there: give one (see --help)", file=sys.stderr)
         return 2
     began = time.perf_counter()
-    result = scan(templates, configs, options.accepted, environment.get("AWS_REGION") or "us-east-1")
+    try:
+        deployed = [_parameters(config) for config in configs]
+    except ValueError as error:
+        print(f"scan.py: {error}", file=sys.stderr)
+        return 2
+    result = scan(templates, deployed, options.accepted, environment.get("AWS_REGION") or "us-east-1")
     result.seconds = time.perf_counter() - began
     for path, text in ((options.json, _as_json(result)), (options.junit, _as_junit(result))):
         if path:
@@ -122,9 +127,13 @@ def _configs_of_the_build(environment: Mapping[str, str]) -> list[Path]:
 
 
 def scan(
-    templates: Sequence[Path], configs: Sequence[Path], accepted: Path, region: str, today: date | None = None
+    templates: Sequence[Path],
+    deployed: Sequence[Mapping[str, str]],
+    accepted: Path,
+    region: str,
+    today: date | None = None,
 ) -> Scan:
-    """Return what there is to say of the templates; with `configs`, as deployed with each of these."""
+    """Return what there is to say of the templates, as deployed with each of these parameters, if any."""
     text = (HERE / "rules.guard").read_text(encoding="utf-8")
     rules = [found[2] for found in _RULE.finditer(text)]
     result = Scan([str(path) for path in templates], rules, skipped=not _GUARDED)
@@ -134,8 +143,8 @@ def scan(
         body, _ = decode(path)
         if body is None or result.skipped:  # the linter has said so; or there is nothing to apply rules with
             continue
-        deployed: list[dict[str, str] | None] = [_parameters(config) for config in configs]
-        for parameters in deployed or [None]:
+        as_deployed: Sequence[Mapping[str, str] | None] = deployed or [None]
+        for parameters in as_deployed:
             try:
                 found |= dict.fromkeys(_guard(Template(str(path), body, parameters), text))
             except TemplateError as error:
@@ -146,12 +155,19 @@ def scan(
 
 
 def _parameters(config: Path) -> dict[str, str]:
-    """Return what a stage is deployed with, out of a file for CloudFormation or for a stack set."""
-    content = json.loads(config.read_text(encoding="utf-8"))
-    if isinstance(content, list):
-        return {entry["ParameterKey"]: entry["ParameterValue"] for entry in content}
-    given = content["Parameters"]
-    return {name: _as_cloudformation(value) for name, value in given.items()}
+    """Return what a stage is deployed with, out of a file for CloudFormation or for a stack set.
+
+    Raises ValueError with one line that names the file.
+    """
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+        if isinstance(content, list):
+            return {entry["ParameterKey"]: entry["ParameterValue"] for entry in content}
+        return {name: _as_cloudformation(value) for name, value in content["Parameters"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{config}: is no configuration of a stage: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _as_cloudformation(value: Any) -> str:
@@ -247,7 +263,7 @@ def accept(
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     try:
-        entries = json.loads("\n".join(lines))["accepted"]
+        entries = list(json.loads("\n".join(lines))["accepted"])
     except (ValueError, KeyError, TypeError) as error:
         wrong = f"is not the JSON it should be: {error}"
         return [*findings, Finding(ACCEPTANCE, "ACCEPTED", str(path), 1, "accepted", wrong)]

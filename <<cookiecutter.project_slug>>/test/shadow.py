@@ -114,7 +114,7 @@ def compare(pairs: Sequence[tuple[Captured, Captured]]) -> dict[str, Any]:
     """
     rows = agreeing = unread = 0
     differences: list[float] = []
-    examples = []
+    examples: list[dict[str, str]] = []
     for one, two in pairs:
         try:
             ours, theirs = predictions(one.answer), predictions(two.answer)
