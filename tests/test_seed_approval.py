@@ -108,8 +108,14 @@ def test_what_is_not_known_is_said(page: ModuleType, changed: dict[str, Any], sa
 def test_what_was_measured_is_said(page: ModuleType) -> None:
     latency = {"p50_ms": 3.1, "p95_ms": 7.5, "requests": 40, "errors": 0}
     quality = {"metric": "f1", "value": 0.93333, "registered": 0.95, "tolerance": 0.05, "rows": 30}
-    tests = found()["tests"] | {"measurements": {"latency": latency, "quality": quality}}
+    comparison = {"stage": "prod", "metric": "f1", "value": 0.9, "rows": 30, "different": 2}
+    measured = {"latency": latency, "quality": quality, "comparison": comparison}
+    tests = found()["tests"] | {"measurements": measured, "counts": {"passed": 1, "skipped": 2}}
     said = page.gist(found(tests=tests))
+    assert "Tests in staging: passed, 1 of 1 checks, 2 skipped; p50" in said
+    assert "the model in prod has f1 0.9 on the same 30 rows, and answers 2 of them differently" in page.html(
+        found(tests=tests)
+    )
     assert "p50 3.1 ms, p95 7.5 ms over 40 requests, 0 failed; f1 0.9333 on 30 rows (registered 0.95)." in said
 
 

@@ -90,10 +90,15 @@ def _tests_said(summary: Mapping[str, Any]) -> str:
     found, stage = summary["tests"], summary["stage"]
     if "problem" in found:
         return f"Tests in {stage}: {found['problem']}."
-    counts = found["counts"]
     measured = [text for name, text in _measured(found["measurements"]) if name != "comparison"]
-    said = f"Tests in {stage}: {found['outcome']}, {counts['passed']} of {len(found['checks'])} checks"
+    said = f"Tests in {stage}: {_checked(found)}"
     return "; ".join([said, *measured]) + "."
+
+
+def _checked(found: Mapping[str, Any]) -> str:
+    counts = found["counts"]
+    skipped = f", {counts['skipped']} skipped" if counts.get("skipped") else ""
+    return f"{found['outcome']}, {counts['passed']} of {len(found['checks'])} checks{skipped}"
 
 
 def _measured(measurements: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -207,10 +212,7 @@ def _head(summary: Mapping[str, Any]) -> str:
     tone = _OUTCOMES.get(outcome, "bad")
     facts = {
         "Now": _replaces(summary["model"], summary["deployed"], summary["following"]),
-        "Tests in "
-        + summary["stage"]: f"{outcome}, {found['counts']['passed']} of {len(found['checks'])} checks"
-        if "counts" in found
-        else outcome,
+        "Tests in " + summary["stage"]: _checked(found) if "counts" in found else outcome,
         "Cost a month": _amount(summary["cost"]["planned"], summary["cost"]),
         "Model package": summary["model"].get("package", summary["model"].get("problem", "")),
     }
