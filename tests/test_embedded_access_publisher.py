@@ -102,7 +102,7 @@ def test_the_publishers_policy_is_enough_and_every_statement_of_it_is_needed(
     second = publish(clients, make_seed(tmp_path, "print(2)\n"), Console(), bucket=BUCKET)
     assert (bool(first["steps"]), again["steps"], bool(second["steps"])) == (True, [], True)
     assert first["version"] != second["version"]
-    used = {grant.statement for grant in aws.grants() if grant.principal == arn}
+    used = {grant.statement for grant in aws.grants() if grant.holder == arn}
     assert used == {statement["Sid"] for statement in resources["PublisherPolicy"]["Statement"]}
 
 

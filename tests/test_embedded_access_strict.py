@@ -422,7 +422,7 @@ def test_what_allowed_something_is_on_record(aws: EmbeddedAws) -> None:
     role.client("sns").list_topics()
     role.client("sns").list_topics()
     refusal(role.client("ssm").describe_parameters)
-    mine = [grant for grant in aws.grants() if grant.principal == role.arn]
+    mine = [grant for grant in aws.grants() if grant.holder == role.arn]
     assert [(g.account, g.policy, g.statement, g.actions) for g in mine] == [
         (HERE, "inline", "3", {"sns:ListTopics": 2}),
         (HERE, "inline", "Used", {"sns:ListTopics": 2}),

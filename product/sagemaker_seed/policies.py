@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -53,6 +53,7 @@ class Verdict:
         unknown: condition keys that were not evaluated.
         direct: whether the caller is let in as such, rather than only as one of an account that is let in.
         statements: ``Sid`` of every statement that allows, or its number, counted from 1.
+        directly: those of them that let the caller in as such.
     """
 
     allowed: bool
@@ -60,6 +61,13 @@ class Verdict:
     unknown: tuple[str, ...]
     direct: bool = False
     statements: tuple[str, ...] = field(default=())
+    directly: tuple[str, ...] = field(default=())
+
+    def without(self, statement: str) -> Verdict:
+        """What the policy would say if this statement of it were not there to allow."""
+        statements = tuple(s for s in self.statements if s != statement)
+        directly = tuple(s for s in self.directly if s != statement)
+        return replace(self, allowed=bool(statements), direct=bool(directly), statements=statements, directly=directly)
 
 
 NOTHING = Verdict(allowed=False, denied=False, unknown=())
@@ -91,9 +99,9 @@ def evaluate_identity(policy: Mapping[str, Any], asked: Asked) -> Verdict:
 
 
 def _verdict(policy: Mapping[str, Any], asked: Asked, concerns: Callable[[Mapping[str, Any], Asked], Match]) -> Verdict:
-    effects: dict[str, Match] = {}
+    effects: set[str] = set()
     unknown: list[str] = []
-    allowing: list[str] = []
+    allowing: dict[str, Match] = {}
     for number, statement in enumerate(listed(policy.get("Statement", [])), 1):
         match = concerns(statement, asked)
         if match is Match.NOT or not _names(statement, asked):
@@ -108,10 +116,10 @@ def _verdict(policy: Mapping[str, Any], asked: Asked, concerns: Callable[[Mappin
             if effect == "Allow":
                 continue
         if effect == "Allow":
-            allowing.append(str(statement.get("Sid") or number))
-        effects[effect] = max(match, effects.get(effect, Match.NOT))
-    direct = effects.get("Allow") is Match.DIRECTLY
-    return Verdict("Allow" in effects, "Deny" in effects, tuple(unknown), direct, tuple(allowing))
+            allowing[str(statement.get("Sid") or number)] = match
+        effects.add(effect)
+    directly = tuple(name for name, match in allowing.items() if match is Match.DIRECTLY)
+    return Verdict(bool(allowing), "Deny" in effects, tuple(unknown), bool(directly), tuple(allowing), directly)
 
 
 def listed(value: Any) -> list[Any]:

@@ -128,16 +128,16 @@ class Grant:
     """One statement of a policy that has let somebody do something.
 
     Attributes:
-        account: twelve digits of whoever was let.
-        principal: the ARN of the role or user.
-        policy: the name of an inline policy, the ARN of a managed one.
+        account: twelve digits, of the holder; empty for a bucket, whose ARN has none.
+        holder: the ARN of the role or user, or of the resource, that has the policy.
+        policy: the name of an inline policy, the ARN of a managed one; of a resource's the kind, as "key policy".
         statement: its ``Sid``, or its number, counted from 1.
         actions: action -> how often.
         alone: how often it alone let it happen.
     """
 
     account: str
-    principal: str
+    holder: str
     policy: str
     statement: str
     actions: dict[str, int]
@@ -149,7 +149,7 @@ class Refusal:
     """Something that policies did not let a role or a user do.
 
     Attributes:
-        principal: the ARN of the role or user.
+        principal: the ARN of the role or user; a service's own principal, if it was not let assume a role.
         action: such as ``kms:CreateKey``.
         resource: the ARN of what it was to be done to.
         reason: in AWS's words.

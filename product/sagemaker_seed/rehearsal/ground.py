@@ -120,7 +120,7 @@ class Ground:
         """
         from .services.sts import assumed_by_service
 
-        return assumed_by_service(arn, service, session, source)
+        return assumed_by_service(arn, service, session, source, self.gate.grants if self.strict else None)
 
     def role_of(self, actor: Actor, arn: str, region: str, session: str) -> Actor:
         """A role, assumed by ``actor`` through STS.

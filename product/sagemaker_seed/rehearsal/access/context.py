@@ -22,6 +22,7 @@ UNDERSTOOD = (
     RESOURCE_TAG,
     "aws:sourceaccount",
     "aws:sourcearn",
+    "aws:sourceowner",
     "aws:tagkeys",
     "aws:userid",
     "aws:username",

@@ -9,7 +9,7 @@ from ...policies import Asked
 from ..wire import AwsError, Caller
 from . import keys
 from .context import UNDERSTOOD
-from .decision import message, refusal
+from .decision import Said, message, refusal
 from .resources import key_arn
 
 # Operations of S3 -> what they do with the key, https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
@@ -96,7 +96,7 @@ def check(caller: Caller, actions: tuple[str, ...], use: Use, *, own: bool) -> N
     }
     for action in actions:
         asked = Asked(caller.account, caller.arn, action, arn, known, UNDERSTOOD, caller.session)
-        same = key.account_id == caller.account
-        reason = refusal(caller.identity, asked, own=same, resource=keys.verdict(key, asked), through_resource=True)
+        same, said = key.account_id == caller.account, Said(key.arn, keys.verdict(key, asked))
+        reason = refusal(caller.identity, asked, own=same, resource=said, through_resource=True)
         if reason:
             raise AwsError("AccessDenied", message(caller.identity.shown, action, arn, reason), 403)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ...policies import NOTHING, Asked, Value
+from ...policies import Asked, Value, evaluate, parsed
 from ..wire import AwsError, Caller, Request
-from . import context, keys
-from .decision import denied, message, refusal
+from . import attached, context, keys
+from .decision import UNASKED, Said, denied, message, refusal
 from .grants import Grants
 from .identity import identified
 from .resources import LOOKUPS
@@ -35,6 +35,8 @@ class Gate:
     def __init__(self, *, strict: bool, client: Callable[[str, str, str], Any]) -> None:
         self.strict = strict
         self.grants = Grants()
+        # By service; one whose resources have policies that it keeps itself puts in how these are found.
+        self.policies: dict[str, attached.Finder] = dict(attached.FINDERS)
         self._client = client
 
     def check(self, request: Request) -> None:
@@ -113,16 +115,18 @@ class Gate:
             context.UNDERSTOOD,
             caller.session,
         )
-        # What another account's policies say of its own resources is for those to say who hold them.
-        reason = refusal(
-            caller.identity,
-            asked,
-            own=key is None or owner == caller.account,
-            resource=NOTHING if key is None else keys.verdict(key, asked),
-            through_resource=key is not None,
-        )
+        said = self._attached(resource, asked) if key is None else Said(key.arn, keys.verdict(key, asked))
+        # What has no policy of its own is never another account's to open, so that its service does not find it.
+        own = said is UNASKED or owner == caller.account
+        reason = refusal(caller.identity, asked, own=own, resource=said, through_resource=key is not None)
         if reason:
             raise denied(request, message(_shown(caller), action, resource, reason))
+
+    def _attached(self, resource: str, asked: Asked) -> Said:
+        """What the policy of the resource says, or of that which the resource belongs to."""
+        finder = self.policies.get(resource.split(":")[2]) if _owner(resource) and "*" not in resource else None
+        found = finder(resource) if finder is not None else None
+        return UNASKED if found is None else Said(found.holder, evaluate(parsed(found.text or "{}"), asked))
 
     def _reader(self, resource: str, request: Request) -> Callable[[str], Any]:
         account = _owner(resource) or request.caller.account

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .attached import kind_of
+
 
 @dataclass
 class _Statement:
@@ -26,11 +28,18 @@ class Grants:
 
     def note(self, principal: str, granted_by: Sequence[tuple[str, str]], action: str) -> None:
         """Every statement that allowed an action counts, also where one would have been enough."""
+        for policy, statement in granted_by:
+            self._note((principal, policy, statement), action, alone=len(granted_by) == 1)
+
+    def note_attached(self, holder: str, statement: str, action: str, *, alone: bool) -> None:
+        """A statement of a resource's policy let somebody do something; ``alone``: nothing else would have."""
+        self._note((holder, kind_of(holder), statement), action, alone=alone)
+
+    def _note(self, key: tuple[str, str, str], action: str, *, alone: bool) -> None:
         with self._lock:
-            for policy, statement in granted_by:
-                noted = self._statements.setdefault((principal, policy, statement), _Statement())
-                noted.actions[action] = noted.actions.get(action, 0) + 1
-                noted.alone += len(granted_by) == 1
+            noted = self._statements.setdefault(key, _Statement())
+            noted.actions[action] = noted.actions.get(action, 0) + 1
+            noted.alone += alone
 
     def refuse(self, principal: str, action: str, resource: str, reason: str) -> None:
         """Nothing allowed this, or something denied it."""
@@ -42,13 +51,13 @@ class Grants:
         with self._lock:
             return [
                 {
-                    "account": principal.split(":")[4],
-                    "principal": principal,
+                    "account": holder.split(":")[4],
+                    "holder": holder,
                     "policy": policy,
                     "statement": statement,
                     **asdict(noted),
                 }
-                for (principal, policy, statement), noted in sorted(self._statements.items())
+                for (holder, policy, statement), noted in sorted(self._statements.items())
             ]
 
     def refused(self) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from typing import Any
 from ...policies import NOTHING, Asked, Value, Verdict, evaluate, parsed
 
 ENCRYPTION_CONTEXT = "kms:encryptioncontext:"
+GRANT = "a grant"  # among the statements of a key's policy
 
 
 def found(arn: str) -> Any:
@@ -41,4 +42,7 @@ def verdict(key: Any, asked: Asked) -> Verdict:
         and not grant.constraints
         for grant in list(key.grants.values())
     )
-    return replace(said, allowed=True, direct=True) if granted else said
+    if not granted:
+        return said
+    statements, directly = (*said.statements, GRANT), (*said.directly, GRANT)
+    return replace(said, allowed=True, direct=True, statements=statements, directly=directly)

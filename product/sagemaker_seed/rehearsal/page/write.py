@@ -72,7 +72,7 @@ def html(title: str, result: Mapping[str, Any], problem: str) -> str:
         resources={account: _grouped(made) for account, made in result.get("resources", {}).items()},
         builds=result.get("builds", []),
         runs=result.get("runs", []),
-        grants=_by_role(result.get("grants", ())),
+        grants=_by_holder(result.get("grants", ())),
         missing=result.get("missing", {}),
         project=result.get("project", {}),
         publication=result.get("publication", {}),
@@ -135,12 +135,12 @@ def _grouped(made: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {stack: sorted(found, key=lambda r: (r["type"], r["id"])) for stack, found in stacks.items()}
 
 
-def _by_role(grants: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
-    """The statements of policies by account and role."""
-    roles: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+def _by_holder(grants: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], list[Mapping[str, Any]]]:
+    """The statements of policies by account and by the role or resource that has them."""
+    holders: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for grant in grants:
-        roles.setdefault((grant["account"], grant["role"]), []).append(grant)
-    return roles
+        holders.setdefault((grant["account"], grant["holder"]), []).append(grant)
+    return holders
 
 
 def _seconds(value: float) -> str:

@@ -23,7 +23,7 @@ from moto.utilities.utils import get_partition
 
 from ... import policies as policy
 from ..access import context, encryption
-from ..access.decision import message, refusal
+from ..access.decision import Said, message, refusal
 from ..access.identity import not_evaluated
 from ..wire import AwsError, Caller, Request, not_implemented
 from .service import Service
@@ -314,7 +314,8 @@ def _check_access(caller: Caller, action: str, place: Place, given: Mapping[str,
     asked = _asked(caller, f"s3:{action}", place.arn, {**given, **_tags(place)})
     verdict = policy.NOTHING if found.policy is None else policy.evaluate(json.loads(found.policy), asked)
     if caller.identity is not None:
-        _refuse_if(caller, asked, refusal(caller.identity, asked, own=own, resource=verdict))
+        said = Said(Place(place.partition, place.bucket).arn, verdict)
+        _refuse_if(caller, asked, refusal(caller.identity, asked, own=own, resource=said))
         return
     unknown = not_evaluated(verdict.unknown)
     if verdict.denied:

@@ -16,6 +16,7 @@ from typing import Any
 
 from moto.sagemaker.models import sagemaker_backends
 
+from ..access.attached import Attached
 from ..ground import Event, Ground
 from ..wire import AwsError, Request
 from . import validation
@@ -86,6 +87,7 @@ class Registry:
         self._policies: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
         self._answered: dict[tuple[str, str, str], str] = {}
         self._lock = threading.RLock()
+        ground.gate.policies["sagemaker"] = self._attached
         self.operations: dict[str, Operation] = {
             "CreateModelPackage": self._create_package,
             "UpdateModelPackage": self._update_package,
@@ -193,6 +195,16 @@ class Registry:
         """The policy of an account's model package group; None if it has none."""
         with self._lock:
             return self._policies[account, region].get(group)
+
+    def _attached(self, arn: str) -> Attached | None:
+        """The policy of a group, by the group's ARN or that of one of its packages."""
+        _, _, _, region, account, resource = arn.split(":", 5)
+        kind, _, name = resource.partition("/")
+        if kind not in {"model-package", "model-package-group"}:
+            return None
+        group = name.partition("/")[0]
+        holder = arn.removesuffix(resource) + f"model-package-group/{group}"
+        return Attached(holder, self.policy_of(account, region, group) or "")
 
     def _policies_of(self, request: Request) -> dict[str, str]:
         return self._policies[request.caller.account, request.region]

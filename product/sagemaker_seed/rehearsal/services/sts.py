@@ -14,6 +14,7 @@ from moto.iam.models import iam_backends
 
 from ...policies import Asked, Verdict
 from ..access import decision, trust
+from ..access.grants import Grants
 from ..access.identity import not_evaluated
 from ..ground import Actor
 from ..wire import AwsError, Request, not_implemented
@@ -47,7 +48,7 @@ def _role(arn: str) -> Any:
     return next((role for role in list(roles) if role.arn == arn), None)
 
 
-def assumed_by_service(arn: str, service: str, session: str, source: str = "") -> Actor:
+def assumed_by_service(arn: str, service: str, session: str, source: str = "", grants: Grants | None = None) -> Actor:
     """The session of a role that the service of this principal assumes.
 
     Args:
@@ -55,6 +56,7 @@ def assumed_by_service(arn: str, service: str, session: str, source: str = "") -
         service: such as ``codebuild.amazonaws.com``.
         session: name of the session.
         source: the ARN of the resource that the service acts for, which a trust policy may ask about.
+        grants: where to note what let it, or that nothing did; None for nowhere.
 
     Raises:
         AwsError: ``AccessDenied``, there is no such role, or it does not trust the service.
@@ -66,7 +68,12 @@ def assumed_by_service(arn: str, service: str, session: str, source: str = "") -
         raise _denied(service, arn, "(there is no such role)")
     verdict = trust.of_service(role, service, source)
     if verdict.denied or not verdict.allowed:
+        if grants is not None:
+            grants.refuse(service, trust.ASSUME, arn, _untrusted(verdict))
         raise _denied(service, arn, _untrusted(verdict))
+    if grants is not None:
+        for statement in verdict.statements:
+            grants.note_attached(arn, statement, trust.ASSUME, alone=len(verdict.statements) == 1)
     backend = sts_backends[role.account_id][role.partition]
     assumed = backend.assume_role(
         region_name=REGIONS.get(role.partition, "us-east-1"),
@@ -136,6 +143,8 @@ def _check(request: Request, given: dict[str, Any]) -> None:
     asked = trust.asked_by_caller(role, caller, given)
     verdict = trust.of_caller(role, asked)
     if verdict.denied or not verdict.allowed:
+        if caller.identity is not None:
+            caller.identity.grants.refuse(caller.arn, trust.ASSUME, arn, _untrusted(verdict))
         raise _denied(who, arn, _untrusted(verdict))
     if caller.identity is not None:
         _check_identity(request, role, asked, verdict)
@@ -146,5 +155,5 @@ def _check_identity(request: Request, role: Any, asked: Asked, verdict: Verdict)
     if caller.identity is None:
         return
     own = caller.account == role.account_id
-    if reason := decision.refusal(caller.identity, asked, own=own, resource=verdict):
+    if reason := decision.refusal(caller.identity, asked, own=own, resource=decision.Said(role.arn, verdict)):
         raise decision.denied(request, decision.message(caller.identity.shown, asked.action, asked.resource, reason))
