@@ -20,6 +20,7 @@ KINDS = {
 ALWAYS_SKIPPED = {"comparison-with-next-stage"}
 # Statements of stored-inference.yaml that no rehearsal needs, and why.
 NOT_NEEDED = {
+    ("bucket policy", "TlsOnly"): "it lets nobody in; test_embedded_access_resources.py has what it keeps out",
     ("inference-tests", "AnswersAreAwaited"): "S3 here says of what is not there that it is not there, to everybody",
     ("inference-tests", "KeysOfAnswers"): "for stages that encrypt with a key of their own; the default answers do not",
     (

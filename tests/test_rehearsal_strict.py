@@ -1,6 +1,7 @@
-"""The policies of the account templates on a strict road: each statement is needed, or it is said here why not.
+"""The policies of our templates on a strict road: each statement is needed, or it is said here why not.
 
-A statement that is taken away makes a step fail, by the name of the role and of the action that it lacks.
+Those of roles, who may assume these, and those of buckets, keys, topics, buses and the group of model packages. A
+statement that is taken away makes a step fail, by the name of the role and of the action that it lacks.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from typing import Any
 import pytest
 from sagemaker_seed.errors import SeedError
 from sagemaker_seed.rehearsal.embedded import Refusal
+from sagemaker_seed.rehearsal.rendering import render
 from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.permissions import lacking
 from sagemaker_seed.rehearsal.road.walk import walk
 from sagemaker_seed.resources import product_template
 
 ACCOUNT, CATALOG, TARGET, WATCHING = "data-science-account", "catalog", "target-account", "watching"
+PROJECT, SEED = "project", "build.py"
+TRUST, BUCKET, KEY, TOPIC = "trust policy", "bucket policy", "key policy", "topic policy"
+GROUP = "model package group policy"
 SAME_ACCOUNT = "for stages in the account that trains; the road's are in accounts of their own"
 NEVER_DELETED = "for updating or deleting a project; the road does neither"
 BY_THE_KEY = "the key's own policy lets the role in through S3; this is for calls that come without S3"
@@ -28,8 +33,18 @@ NO_KEY = "for stages that encrypt captured data or volumes; the default answers 
 NO_SCALING = "for stages whose endpoints scale; the default answers do not"
 ONE_POLICY = "all builds have one policy between them, and this one's writes no report"
 LARGE_DATA = "for an upload in parts that is given up; the road's data go up in one"
-NO_MAIL = "for launches that name whom an approval asks; the road's does not"
+DENIES = "it lets nobody in; test_embedded_access_resources.py has what it keeps out"
+BY_ALIAS = "the roles' own policies let them use the key by its alias; on AWS that takes minutes after the launch"
 NOT_NEEDED = {
+    (CATALOG, "SeedBucketPolicy", BUCKET, "TlsOnly"): DENIES,
+    (CATALOG, "SeedBucketPolicy", BUCKET, "WriteOnce"): DENIES,
+    (CATALOG, "SeedBucketPolicy", BUCKET, "AlwaysTagged"): DENIES,
+    (CATALOG, "SeedBucketPolicy", BUCKET, "NeverUntagged"): DENIES,
+    (CATALOG, "SeedBucketPolicy", BUCKET, "KeptForOldVersions"): DENIES,
+    (PROJECT, "ArtifactBucketPolicy", BUCKET, "TlsOnly"): DENIES,
+    (PROJECT, "ArtifactKey", KEY, "ThisAccountUsesItForTheBucket"): BY_ALIAS,
+    (PROJECT, "ApprovalTopic", TOPIC, "TlsOnly"): DENIES,
+    (SEED, "ModelPackageGroup", GROUP, "StagesReadModelPackageGroup"): DOCUMENTED,
     (CATALOG, "launch", "launch", "Templates"): DOCUMENTED,
     (CATALOG, "launch", "launch", "ServiceRoles"): DOCUMENTED,
     (CATALOG, "launch", "launch", "PassToCloudFormation"): SAME_ACCOUNT,
@@ -37,12 +52,9 @@ NOT_NEEDED = {
     (CATALOG, "launch", "launch", "AliasesAreListed"): DOCUMENTED,
     (CATALOG, "launch", "launch", "RepositoriesAreListed"): NEVER_DELETED,
     (CATALOG, "launch", "launch", "LogsAreDescribed"): DOCUMENTED,
-    (CATALOG, "launch", "launch", "Topics"): NO_MAIL,
     (CATALOG, "launch", "launch", "SubscriptionsAreEnded"): NEVER_DELETED,
     (ACCOUNT, "codepipeline", "pipeline", "ArtifactBucket"): DOCUMENTED,
-    (ACCOUNT, "codepipeline", "pipeline", "ArtifactKey"): BY_THE_KEY,
     (ACCOUNT, "codepipeline", "pipeline", "EndpointStacks"): SAME_ACCOUNT,
-    (ACCOUNT, "codepipeline", "pipeline", "Approvals"): NO_MAIL,
     (ACCOUNT, "codepipeline", "pipeline", "Templates"): SAME_ACCOUNT,
     (ACCOUNT, "codepipeline", "pipeline", "EndpointStacksRunWith"): SAME_ACCOUNT,
     (ACCOUNT, "build", "builds", "ArtifactBucket"): DOCUMENTED,
@@ -61,6 +73,7 @@ NOT_NEEDED = {
     (ACCOUNT, "training", "jobs", "Images"): CONTAINERS,
     (ACCOUNT, "training", "jobs", "ImageLogin"): CONTAINERS,
     (ACCOUNT, "training", "jobs", "Metrics"): CONTAINERS,
+    (ACCOUNT, "cloudformation", TRUST, "1"): SAME_ACCOUNT,
     (ACCOUNT, "cloudformation", "endpoints", "Endpoints"): SAME_ACCOUNT,
     (ACCOUNT, "cloudformation", "endpoints", "ModelsAndConfigurations"): SAME_ACCOUNT,
     (ACCOUNT, "cloudformation", "endpoints", "ModelsFromPackages"): SAME_ACCOUNT,
@@ -72,6 +85,7 @@ NOT_NEEDED = {
     (ACCOUNT, "cloudformation", "scaling-and-alarms", "ScalingActsAsItself"): SAME_ACCOUNT,
     (ACCOUNT, "cloudformation", "scaling-and-alarms", "Alarms"): SAME_ACCOUNT,
     (ACCOUNT, "cloudformation", "scaling-and-alarms", "AlarmsAreDescribed"): SAME_ACCOUNT,
+    (ACCOUNT, "model", TRUST, "1"): SAME_ACCOUNT,
     (ACCOUNT, "model", "model", "ModelArtifacts"): SAME_ACCOUNT,
     (ACCOUNT, "model", "model", "ModelBuckets"): SAME_ACCOUNT,
     (ACCOUNT, "model", "model", "DataCapture"): SAME_ACCOUNT,
@@ -169,13 +183,52 @@ REMOVED = [
         "sagemaker-seed-cloudformation lacks iam:PassRole for Model",
     ),
     (TARGET, "ModelRole", "ModelArtifacts", "staging", "sagemaker-seed-model lacks s3:GetObject for"),
+    # Of resources, and of whom a role trusts.
+    (
+        PROJECT,
+        "ArtifactKey",
+        "AccountAdministersThroughIam",
+        "launch",
+        "sagemaker-seed-launch-us-east-1 lacks kms:EnableKeyRotation for ArtifactKey",
+    ),
+    (
+        PROJECT,
+        "ArtifactKey",
+        "StagingReads",
+        "staging",
+        "sagemaker-seed-deploy lacks kms:Decrypt for DeployStaging/Deploy",
+    ),
+    (
+        PROJECT,
+        "ArtifactBucketPolicy",
+        "ProdReads",
+        "production",
+        "sagemaker-seed-deploy lacks s3:GetObject for DeployProd/Deploy",
+    ),
+    (
+        TARGET,
+        "DeployRole",
+        "PipelinesDeploy",
+        "staging",
+        "sagemaker-seed-codepipeline lacks sts:AssumeRole for DeployStaging/Deploy",
+    ),
+    (
+        TARGET,
+        "DeployRole",
+        "TestsLook",
+        "staging",
+        "sagemaker-seed-test lacks sts:AssumeRole for DeployStaging/Test",
+    ),
 ]
+# Policies of these resources, and the trust of a role, say who; in place of a statement of theirs there can be nothing.
+ATTACHED = {"ArtifactKey", "ArtifactBucketPolicy", "PipelinesDeploy", "TestsLook"}
 
 
 def without(text: str, resource: str, sid: str) -> str:
     """A template without one statement, which its resource and its ``Sid`` name; its other lines stay as they are.
 
-    In its place is one for what nobody needs leave for, because a policy without statements is none.
+    In its place is one for what nobody needs leave for, because a policy without statements is none; and nothing in
+    the policy of a resource, where that would let everybody in.
     """
     lines = text.splitlines(keepends=True)
     start = lines.index(f"  {resource}:\n")
@@ -186,15 +239,18 @@ def without(text: str, resource: str, sid: str) -> str:
         return bool(line.strip()) and len(line) - len(line.lstrip()) <= depth
 
     last = next((i for i in range(first + 1, len(lines)) if ends(lines[i])), len(lines))
-    stub = " " * depth + '- {Effect: Allow, Action: sts:GetCallerIdentity, Resource: "*"}\n'
-    return "".join([*lines[:first], stub, *lines[last:]])
+    nothing = {resource, sid} & ATTACHED
+    stub = "!Ref AWS::NoValue" if nothing else '{Effect: Allow, Action: sts:GetCallerIdentity, Resource: "*"}'
+    return "".join([*lines[:first], f"{' ' * depth}- {stub}\n", *lines[last:]])
 
 
 @pytest.fixture(scope="module")
 def road(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a strict rehearsal of everything leaves."""
     folder = tmp_path_factory.mktemp("strict")
-    options = Options(None, (), folder, strict=True, after=True, drift=True, page=folder / "rehearsal.html")
+    asked = ("ApprovalEmail=approver@example.com",)
+    page = folder / "rehearsal.html"
+    options = Options(None, (), folder, strict=True, after=True, drift=True, parameters=asked, page=page)
     return walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
 
 
@@ -223,16 +279,18 @@ def test_drift_is_found_raises_the_alarm_and_trains(road: dict[str, Any]) -> Non
 
 
 def name(grant: dict[str, Any]) -> tuple[str, str, str, str]:
-    """Template, role, policy and statement, without what all names here begin or end with."""
-    role, policy = (re.sub(r"^sagemaker-seed-|-us-east-1$", "", grant[key]) for key in ("role", "policy"))
-    return grant["template"], role, policy, grant["statement"]
+    """Template, role or resource, policy and statement, without what all names here begin or end with."""
+    holder, policy = (re.sub(r"^sagemaker-seed-|-us-east-1$", "", grant[key]) for key in ("holder", "policy"))
+    return grant["template"], holder, policy, grant["statement"]
 
 
 @pytest.mark.slow
 def test_the_page_has_the_statements(road: dict[str, Any]) -> None:
     assert "<h2>Permissions</h2>" in road["html"]
     assert "KeyIsMade" in road["html"]
-    assert re.search(r"sagemaker-seed-events.*1 of 1 statements needed", road["html"])
+    assert re.search(r"sagemaker-seed-events.*2 of 2 statements needed", road["html"])  # one of them its trust
+    assert re.search(r"ArtifactKey .*3 of 4 statements needed", road["html"])
+    assert re.search(r"<td>bucket policy</td><td>WriteOnce</td><td [^>]*>denies</td>", road["html"])
 
 
 @pytest.mark.slow
@@ -253,6 +311,24 @@ def test_a_statement_that_is_missing_is_named(
 
     assert str(failure.value).startswith(said)
     assert console.steps()[-1] == step
+
+
+@pytest.mark.slow
+def test_a_statement_that_a_build_does_not_write_is_named(tmp_path: Path) -> None:
+    seed = render([], tmp_path)
+    registry = seed / "deploy/registry.py"
+    text = registry.read_text()
+    start = text.index("        (\n            _PACKAGE_SID,")
+    registry.write_text(text[:start] + text[text.index("    )\n    return [", start) :])
+    for tests in ("registry", "build"):  # which would notice before anything is deployed
+        (seed / f"tests/test_{tests}.py").unlink()
+    console = Kept()
+
+    with pytest.raises(SeedError) as failure:
+        walk(Options(seed, (), tmp_path, strict=True, until="production", page=None), console)
+
+    assert str(failure.value).startswith("sagemaker-seed-cloudformation lacks sagemaker:CreateModel for Model")
+    assert console.steps()[-1] == "staging"
 
 
 class Kept(Silent):

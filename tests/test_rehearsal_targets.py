@@ -8,7 +8,7 @@ import pytest
 from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.stages import LAYOUTS
 from sagemaker_seed.rehearsal.road.walk import walk
-from test_rehearsal_strict import ACCOUNT, NOT_NEEDED, SAME_ACCOUNT, name
+from test_rehearsal_strict import ACCOUNT, NOT_NEEDED, SAME_ACCOUNT, TRUST, name
 
 pytestmark = pytest.mark.slow
 # Two of each: the default, cloudformation in two stages, is walked by other tests.
@@ -111,8 +111,10 @@ OF_STACK_SETS: dict[str, dict[tuple[str, str, str], bool]] = {
         ("codepipeline", "stacksets", "StackSetsAreMade"): True,
         ("codepipeline", "stacksets", "StackSetsRunWith"): True,
         ("stackset-administration", "stages", "OtherAccounts"): True,
+        ("stackset-administration", TRUST, "1"): True,
     },
     "stackset-service-managed": {
+        ("stacksets", TRUST, "1"): True,
         ("stacksets", "codebuild", "Logs"): True,
         ("stacksets", "codebuild", "ArtifactBucket"): False,  # AWS's documentation asks for it
         ("stacksets", "codebuild", "Artifacts"): True,
@@ -128,11 +130,13 @@ NEEDED_IN_ONE_ACCOUNT = {
     (ACCOUNT, "test", "approval", "WhatIsDeployed"),
     (ACCOUNT, "test", "endpoints", "Endpoints"),
     (ACCOUNT, "test", "endpoints", "WhatTheyServe"),
+    (ACCOUNT, "cloudformation", TRUST, "1"),
     (ACCOUNT, "cloudformation", "endpoints", "Endpoints"),
     (ACCOUNT, "cloudformation", "endpoints", "ModelsAndConfigurations"),
     (ACCOUNT, "cloudformation", "endpoints", "ModelsRunWith"),
     (ACCOUNT, "cloudformation", "scaling-and-alarms", "Alarms"),
     (ACCOUNT, "cloudformation", "scaling-and-alarms", "AlarmsAreDescribed"),
+    (ACCOUNT, "model", TRUST, "1"),
     (ACCOUNT, "model", "model", "ModelArtifacts"),
     (ACCOUNT, "model", "model", "Logs"),
 }

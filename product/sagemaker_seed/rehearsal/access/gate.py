@@ -63,8 +63,9 @@ class Gate:
         given = context.of_request(table, parameters, request.region)
         for need in needs:
             if not need.when or values(parameters, need.when):
+                via = {"kms:viaservice": f"{need.via}.{request.region}.amazonaws.com"} if need.via else {}
                 for resource in _resources(need, parameters, where):
-                    self._judge(request, need.action, resource, given, parameters)
+                    self._judge(request, need.action, resource, {**given, **via}, parameters)
         for passing in table.passes.get(request.operation, ()):
             for role in _found(passing.parameter, parameters, where):
                 self._judge_passing(request, role, {**given, "iam:passedtoservice": passing.service})

@@ -128,6 +128,19 @@ def _foreign_packages(_path: str, given: Mapping[str, Any], where: Where) -> lis
     return [name for name in named if name.startswith("arn:") and name.split(":")[4] != where["account"]]
 
 
+def _key_of_topic(path: str, given: Mapping[str, Any], where: Where) -> list[str]:
+    """The keys that topics are encrypted with, but for the one that AWS makes for SNS, which lets everybody in."""
+    from moto.sns.models import sns_backends
+
+    named = [(arn, arn.split(":")) for arn in values(given, path) if arn.count(":") == 5]
+    topics = [(parts, sns_backends[parts[4]][parts[3]].topics.get(arn)) for arn, parts in named]
+    return [
+        key_arn(topic.kms_master_key_id, {**where, "region": parts[3], "account": parts[4]})
+        for parts, topic in topics
+        if topic is not None and topic.kms_master_key_id and not topic.kms_master_key_id.endswith("alias/aws/sns")
+    ]
+
+
 def _topic(path: str, given: Mapping[str, Any], _where: Where) -> list[str]:
     return [subscription.rpartition(":")[0] for subscription in values(given, path)] or ["*"]
 
@@ -206,6 +219,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "group-of-report": _group_of_report,
     "key": _keys,
     "key-of-ciphertext": _key_of_ciphertext,
+    "key-of-topic": _key_of_topic,
     "member": _member,
     "new-package": _new_package,
     "new-policy": _new("policy"),

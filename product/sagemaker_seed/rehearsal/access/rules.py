@@ -27,11 +27,13 @@ class Need:
         action: such as ``sagemaker:CreateEndpoint``.
         resources: in the form above; the operation needs the action on each of them.
         when: parameter without which the permission is not needed.
+        via: service that asks KMS in the caller's name, as in the condition key ``kms:ViaService``.
     """
 
     action: str
     resources: tuple[str, ...] = (NONE,)
     when: str = ""
+    via: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,12 @@ DASHBOARD = "arn:{partition}:cloudwatch::{account}:dashboard/"
 GROUP = LOGS + "log-group:{logGroupName}:log-stream:"
 SNS, SQS = "arn:{partition}:sns:{region}:{account}:", "@queue:QueueUrl"
 EC2, ECR = "arn:{partition}:ec2:{region}:{account}:", "arn:{partition}:ecr:{region}:{account}:repository/"
+# To a topic with a key of its own, https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html
+PUBLISHES = (
+    Need("sns:Publish", ("{TopicArn}",)),
+    Need("kms:GenerateDataKey", ("@key-of-topic:TopicArn",), via="sns"),
+    Need("kms:Decrypt", ("@key-of-topic:TopicArn",), via="sns"),
+)
 
 TABLES = {
     "cloudwatch": Table(
@@ -52,13 +58,13 @@ TABLES = {
             SNS + "{Name}": "CreateTopic",
             "{TopicArn}": """
                 AddPermission ConfirmSubscription DeleteTopic GetTopicAttributes
-                ListSubscriptionsByTopic Publish RemovePermission SetTopicAttributes Subscribe
+                ListSubscriptionsByTopic RemovePermission SetTopicAttributes Subscribe
             """,
             "@topic:SubscriptionArn": "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe",
             "{ResourceArn}": "GetDataProtectionPolicy ListTagsForResource TagResource UntagResource",
             NONE: "ListSubscriptions ListTopics",
         },
-        needs={"PublishBatch": (Need("sns:Publish", ("{TopicArn}",)),)},
+        needs={"Publish": PUBLISHES, "PublishBatch": PUBLISHES},
         keys={"sns:Endpoint": "Endpoint", "sns:Protocol": "Protocol"},
     ),
     "sqs": Table(
