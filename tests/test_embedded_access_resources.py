@@ -296,12 +296,23 @@ def test_stages_read_models_of_the_default_bucket_and_only_by_the_roles_that_are
     statement = allow(["s3:GetObject", "kms:Decrypt"])
     model, other = (Role(aws, statement, account=THERE) for _ in range(2))
     renamed(aws, model, "sagemaker-seed-model", statement)
+    writer, keeper = Role(aws, allow("s3:PutObject"), account=HERE), Role(aws, allow("kms:*"), account=HERE)
+    encrypted = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key}
+    writer.client("s3").put_object(Bucket=bucket, Key="own", Body=b"1", **encrypted)
+    keeper.client("kms").disable_key_rotation(KeyId=key)
     assert model.read(bucket, "model") == b"1"
     assert NO_RESOURCE_POLICY + "s3:GetObject" in refusal(lambda: other.read(bucket, "model"))[1]
     for holder, action in ((f"arn:aws:s3:::{bucket}", "s3:GetObject"), (key, "kms:Decrypt")):
         grant = noted(aws, holder, "StagesRead")
         assert grant is not None
         assert (grant.actions, grant.alone) == ({action: 1}, 1)
+    for sid, action in (
+        ("ThisAccountUsesItForTheBucket", "kms:GenerateDataKey"),
+        ("AccountAdministersThroughIam", "kms:DisableKeyRotation"),
+    ):
+        grant = noted(aws, key, sid)
+        assert grant is not None
+        assert (grant.actions[action], grant.alone) == (1, 1)
 
 
 def renamed(aws: EmbeddedAws, role: Role, name: str, statement: dict[str, Any]) -> None:

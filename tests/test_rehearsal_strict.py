@@ -7,6 +7,7 @@ statement that is taken away makes a step fail, by the name of the role and of t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.permissions import lacking
 from sagemaker_seed.rehearsal.road.walk import walk
 from sagemaker_seed.resources import product_template
+from test_product_templates import load
 
 ACCOUNT, CATALOG, TARGET, WATCHING = "data-science-account", "catalog", "target-account", "watching"
 PROJECT, SEED = "project", "build.py"
@@ -263,6 +265,45 @@ def test_every_statement_is_needed_or_it_is_said_why_not(road: dict[str, Any]) -
     # What the last step breaks on purpose is a role that nobody has.
     assert {refused["resource"].rpartition("/")[2] for refused in road["refusals"]} <= {"nobody"}
     assert len(needed) > 50
+
+
+# Statements of the policies of resources that are no part of the road: template, resource, Sid -> where they are asked.
+READERS = "for models in the default bucket: test_embedded_access_resources.py"
+THREE_STAGES = "for three stages: test_rehearsal_targets.py"
+OFF_THE_ROAD = {
+    (ACCOUNT, "DefaultBucketPolicy", "StagesRead"): READERS,
+    (ACCOUNT, "DefaultBucketPolicy", "TlsOnly"): READERS,
+    (ACCOUNT, "TrainingKey", "AccountAdministersThroughIam"): READERS,
+    (ACCOUNT, "TrainingKey", "StagesRead"): READERS,
+    (ACCOUNT, "TrainingKey", "ThisAccountUsesItForTheBucket"): READERS,
+    (PROJECT, "ArtifactBucketPolicy", "DevReads"): THREE_STAGES,
+    (PROJECT, "ArtifactKey", "DevReads"): THREE_STAGES,
+    ("stored-inference", "InferenceBucketPolicy", "TlsOnly"): "for stored inference: test_rehearsal_kinds.py",
+}
+POLICIES = ("KeyPolicy", "PolicyDocument", "Policy")
+
+
+@pytest.mark.slow
+def test_no_statement_of_a_resource_is_left_out(road: dict[str, Any]) -> None:
+    on_the_road = {(grant["template"], grant["holder"], grant["statement"]) for grant in road["grants"]}
+    assert set(of_resources()) - on_the_road == set(OFF_THE_ROAD)
+
+
+def of_resources() -> Iterator[tuple[str, str, str]]:
+    """Template, resource and Sid of the statements of resources' own policies, as the templates have them."""
+    for path in product_template(f"{PROJECT}.yaml").parent.glob("*.yaml"):
+        for name, resource in load(path.name)["Resources"].items():
+            if not resource["Type"].startswith("AWS::IAM::"):
+                found = [resource["Properties"].get(key) for key in POLICIES]
+                yield from ((path.stem, name.replace("TopicPolicy", "Topic"), sid) for sid in sids(found))
+
+
+def sids(node: Any) -> Iterator[str]:
+    """Every Sid in a policy, under whatever condition."""
+    if isinstance(node, dict) and "Sid" in node:
+        yield node["Sid"]
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from sids(child)
 
 
 @pytest.mark.slow

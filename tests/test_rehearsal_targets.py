@@ -8,7 +8,7 @@ import pytest
 from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.stages import LAYOUTS
 from sagemaker_seed.rehearsal.road.walk import walk
-from test_rehearsal_strict import ACCOUNT, NOT_NEEDED, SAME_ACCOUNT, TRUST, name
+from test_rehearsal_strict import ACCOUNT, BUCKET, KEY, NOT_NEEDED, PROJECT, SAME_ACCOUNT, TRUST, name
 
 pytestmark = pytest.mark.slow
 # Two of each: the default, cloudformation in two stages, is walked by other tests.
@@ -99,6 +99,11 @@ def test_nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: st
     granted = {name(grant): grant["needed"] for grant in road["grants"]}
     of_sets = {key[1:]: needed for key, needed in granted.items() if STACKSETS in key}
     assert of_sets == OF_STACK_SETS.get(target, {})
+    own = [stage for stage in LAYOUTS[ROADS[target]] if target != "same-account"]
+    let_in = {f"{stage.slot}Reads" for stage in own}
+    for resource, policy in (("ArtifactKey", KEY), ("ArtifactBucketPolicy", BUCKET)):
+        statements = {key[3]: needed for key, needed in granted.items() if key[:3] == (PROJECT, resource, policy)}
+        assert {sid for sid, needed in statements.items() if needed and sid.endswith("Reads")} == let_in
     if target == "same-account":
         excused = {key for key, why in NOT_NEEDED.items() if why == SAME_ACCOUNT}
         assert {key for key in excused if granted[key]} == NEEDED_IN_ONE_ACCOUNT
