@@ -252,16 +252,16 @@ def test_roles_that_exist_are_used_in_place_of_our_own(world: World) -> None:
 
 @pytest.mark.slow
 def test_service_roles_that_exist_reach_every_template_that_names_them(world: World) -> None:
-    build, pipeline = (f"arn:aws:iam::{world.here}:role/team/{name}" for name in ("build", "pipeline"))
+    build, gate, pipeline = (f"arn:aws:iam::{world.here}:role/team/{name}" for name in ("build", "gate", "pipeline"))
     deploy = {n: {"ExistingDeployRoleArn": f"arn:aws:iam::{n}:role/d/enter"} for n in (world.staging, world.production)}
-    given = {"ExistingBuildRoleArn": build, "ExistingCodePipelineRoleArn": pipeline}
+    given = {"ExistingBuildRoleArn": build, "ExistingSecurityRoleArn": gate, "ExistingCodePipelineRoleArn": pipeline}
     world.prepare(
         data_science={"account": world.here, "parameters": given},
         staging={"account": world.staging, "parameters": deploy[world.staging]},
         production={"account": world.production, "parameters": deploy[world.production]},
         external_id="from-platform",
     )
-    assert {name.lower() for name in ROLES - {"Build", "CodePipeline"}} == world.roles(world.here) - {
+    assert {name.lower() for name in ROLES - {"Build", "Security", "CodePipeline"}} == world.roles(world.here) - {
         f"launch-{REGION}"
     }
     assert world.roles(world.staging) == {"cloudformation", "model"}
@@ -269,7 +269,12 @@ def test_service_roles_that_exist_reach_every_template_that_names_them(world: Wo
     assert (told["PipelineRoleArn"], told["TestRoleArn"], told["ExternalId"]) == (pipeline, "", "from-platform")
     tags = world.aws.client("s3", world.here).get_bucket_tagging(Bucket=f"sagemaker-seed-{world.here}-{REGION}")
     found = catalogs.accounts_of({tag["Key"]: tag["Value"] for tag in tags["TagSet"]})
-    assert found.roles == {"build": "team/build", "codepipeline": "team/pipeline", "deploy": "d/enter"}
+    assert found.roles == {
+        "build": "team/build",
+        "security": "team/gate",
+        "codepipeline": "team/pipeline",
+        "deploy": "d/enter",
+    }
     assert found.external_id == "from-platform"
     before = len(world.aws.calls())
     world.prepare()

@@ -2309,7 +2309,7 @@ def test_a_launch_role_that_exists_launches_and_none_is_made() -> None:
     assert {s["Sid"]: s for s in statements_of(given, "PublisherPolicy")}["LaunchRole"]["Resource"] == role
 
 
-SERVICE_ROLES = ("CodePipeline", "Events", "Build", "Test", "Train", "Training", "CloudFormation")
+SERVICE_ROLES = ("CodePipeline", "Events", "Build", "Security", "Test", "Train", "Training", "CloudFormation")
 
 
 @pytest.mark.parametrize("holder", SERVICE_ROLES)
