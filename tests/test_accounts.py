@@ -132,6 +132,64 @@ def test_stages_of_asynchronous_and_batch_inference_get_a_stack_more(world: Worl
         assert world.aws.client("s3", account).head_bucket(Bucket=f"sagemaker-inference-{REGION}-{account}")
 
 
+MAKES, EXECUTES = "sagemaker-seed-cloudformation", "sagemaker-seed-stackset-execution"
+
+
+# deploy target -> the role that makes what a stage consists of, empty where it is not ours; and whether stages are here
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "makes", "here"),
+    [
+        ("cloudformation", MAKES, False),
+        ("stackset-self-managed", EXECUTES, False),
+        ("stackset-service-managed", "", False),
+        ("same-account", MAKES, True),
+    ],
+)
+def test_what_watches_and_what_stores_fits_every_deploy_target(
+    target: str, makes: str, here: bool, world: World
+) -> None:
+    more: dict[str, Any] = {"deploy_target": target, "watching": "yes", "stored_inference": "yes"}
+    if makes == "":
+        more |= {s: {"account": getattr(world, s), "unit": UNIT} for s in ("staging", "production")}
+    content = {k: v for k, v in world.content(**more).items() if not here or k not in {"staging", "production"}}
+    world.content = lambda **_: content  # type: ignore[method-assign]
+    world.prepare()
+    for account in (world.here,) if here else (world.staging, world.production):
+        for name in ("sagemaker-seed-watch", "sagemaker-seed-stored-inference"):
+            stack = world.stacks(account)[name]
+            assert stack["StackStatus"] == "CREATE_COMPLETE"
+            assert stacks.parameters_of(stack)["CloudFormationRoleName"] == makes
+        if makes:
+            iam = world.aws.client("iam", account)
+            assert "watching" in iam.list_role_policies(RoleName=makes)["PolicyNames"]
+            attached = iam.list_attached_role_policies(RoleName=makes)["AttachedPolicies"]
+            assert [policy["PolicyName"] for policy in attached] == ["sagemaker-seed-inference-schedules"]
+    before = len(world.aws.calls())
+    world.prepare()
+    assert world.writes_since(before) == []
+
+
+@pytest.mark.slow
+def test_roles_that_are_there_get_what_watching_and_storing_needs(world: World) -> None:
+    trust = {"Effect": "Allow", "Principal": {"AWS": world.here}, "Action": "sts:AssumeRole"}
+    role = {"Path": "/theirs/", "AssumeRolePolicyDocument": json.dumps({"Version": "2012-10-17", "Statement": [trust]})}
+
+    def section(account: str, *names: str) -> dict[str, Any]:
+        client = world.aws.client("iam", account)
+        made = {name: client.create_role(RoleName=f"Their{name}", **role)["Role"]["Arn"] for name in names}
+        return {"account": account, "parameters": {f"Existing{name}RoleArn": arn for name, arn in made.items()}}
+
+    stage = section(world.staging, "CloudFormation", "Model", "Deploy")
+    shared: dict[str, Any] = {"staging": stage, "production": {"account": world.staging}}
+    world.prepare(stored_inference="yes", watching="yes", data_science=section(world.here, "CloudFormation"), **shared)
+    iam = world.aws.client("iam", world.staging)
+    for name, policies in (("CloudFormation", {"schedules"}), ("Model", {"models"}), ("Deploy", {"tests"})):
+        attached = iam.list_attached_role_policies(RoleName=f"Their{name}")["AttachedPolicies"]
+        assert {p["PolicyName"].removeprefix("sagemaker-seed-inference-") for p in attached} == policies
+    assert iam.list_role_policies(RoleName="TheirCloudFormation")["PolicyNames"] == ["watching"]
+
+
 @pytest.mark.slow
 def test_one_account_may_be_everything(world: World) -> None:
     one = {"account": world.here}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ from ..errors import BadInput
 from ..publish.release import read_template
 from . import projects, settings, stacks
 from .connections import Clients, Place, check_identities, readable
-from .settings import DATA_SCIENCE, SAME_NAME, Settings
+from .settings import DATA_SCIENCE, SAME_NAME, Account, Settings
 from .stacks import Action, Step, Wanted
 
 ROLES_STACK, CATALOG_STACK, STAGE_STACK = "sagemaker-seed-roles", "sagemaker-seed-catalog", "sagemaker-seed-stage"
 STACK_SETS_STACK = "sagemaker-seed-stacksets"
 DEPLOY_ROLE = SAME_NAME[0]
-WATCH_STACK = "sagemaker-seed-watch"
+CLOUDFORMATION_ROLE = "sagemaker-seed-cloudformation"
+WATCH_STACK, WATCH_TEMPLATE = "sagemaker-seed-watch", "watching.yaml"
 STORED_STACK, STORED_TEMPLATE = "sagemaker-seed-stored-inference", "stored-inference.yaml"
 # Whose tests look at a stage: the role of the account that trains itself, where the stage is there.
-TEST_ROLES = {True: "sagemaker-seed-test", False: "sagemaker-seed-deploy"}
+TEST_ROLES = {True: ("ExistingTestRoleArn", "sagemaker-seed-test"), False: (DEPLOY_ROLE, "sagemaker-seed-deploy")}
+# What makes a stage by a stack set: a role of ours, or one that Organizations makes and nobody may change.
+STACK_SET_ROLES = {"stackset-self-managed": "sagemaker-seed-stackset-execution", settings.SERVICE_MANAGED: ""}
 _SIGNS = {Action.CREATE: "+", Action.CREATE_AGAIN: "+", Action.UPDATE: "~"}
 
 
@@ -98,22 +102,11 @@ def _deployments(wanted: Settings) -> Iterator[tuple[Place, str, str, dict[str, 
         for account in wanted.accounts
         if account is not here
     ]
-    found += [
-        (Place(account, first), WATCH_STACK, "watching.yaml", {"DataScienceAccountId": here.id})
-        for account in wanted.accounts
-        if wanted.watching and set(account.roles) - {settings.DATA_SCIENCE}
-    ]
-    if wanted.stored_inference:
-        found += [
-            (
-                Place(account, first),
-                STORED_STACK,
-                "stored-inference.yaml",
-                {"TestRoleName": TEST_ROLES[account is here]},
-            )
-            for account in wanted.accounts
-            if set(account.roles) - {settings.DATA_SCIENCE}
-        ]
+    staged = [a for a in wanted.accounts if set(a.roles) - {DATA_SCIENCE} or wanted.target == settings.SAME_ACCOUNT]
+    for account, (name, file) in itertools.product(staged, _besides(wanted)):
+        known = {"DataScienceAccountId": here.id, **_role_names(wanted, account)}
+        names = _declared(file).keys() - account.parameters.keys()
+        found.append((Place(account, first), name, file, {k: v for k, v in known.items() if k in names}))
     problems = []
     for account in wanted.accounts:
         declared = [_declared(file) for place, _, file, _ in found if place.account is account]
@@ -127,6 +120,27 @@ def _deployments(wanted: Settings) -> Iterator[tuple[Place, str, str, dict[str, 
     for place, name, file, parameters in found:
         own = {k: v for k, v in place.account.parameters.items() if k in _declared(file)}
         yield place, name, file, {**own, **parameters}
+
+
+def _besides(wanted: Settings) -> list[tuple[str, str]]:
+    """What each account of a stage gets on top of its roles: stack and template."""
+    watching = [(WATCH_STACK, WATCH_TEMPLATE)] if wanted.watching else []
+    return [*watching, *([(STORED_STACK, STORED_TEMPLATE)] if wanted.stored_inference else [])]
+
+
+def _role_names(wanted: Settings, account: Account) -> dict[str, str]:
+    """The names of the roles of a stage's account that other templates add to: ours, or those that are there."""
+    here = account is wanted.data_science
+    makes = CLOUDFORMATION_ROLE if here else STACK_SET_ROLES.get(wanted.target, CLOUDFORMATION_ROLE)
+    roles = {
+        "CloudFormationRoleName": (settings.SAME_NAME[1] if makes else "", makes),
+        "ModelRoleName": ("ExistingModelRoleArn", "sagemaker-seed-model"),
+        "TestRoleName": TEST_ROLES[here],
+    }
+    return {
+        name: account.parameters.get(existing, "").rpartition("/")[2] or ours
+        for name, (existing, ours) in roles.items()
+    }
 
 
 def _readers(wanted: Settings) -> dict[str, str]:
