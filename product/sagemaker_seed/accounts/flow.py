@@ -13,19 +13,17 @@ from ..errors import BadInput
 from ..publish.release import read_template
 from . import projects, settings, stacks
 from .connections import Clients, Place, check_identities, readable
+from .names import CATALOG_STACK, ROLES_STACK, STACK_SETS_STACK, STAGE_STACK, STORED_STACK, WATCH_STACK, role_names
 from .settings import DATA_SCIENCE, SAME_NAME, Account, Settings
 from .stacks import Action, Step, Wanted
 
-ROLES_STACK, CATALOG_STACK, STAGE_STACK = "sagemaker-seed-roles", "sagemaker-seed-catalog", "sagemaker-seed-stage"
-STACK_SETS_STACK = "sagemaker-seed-stacksets"
+# By which parameter a role that is there takes the place of ours: in the account that trains, and elsewhere.
+EXISTING = {
+    "CloudFormationRoleName": (SAME_NAME[1], SAME_NAME[1]),
+    "ModelRoleName": ("ExistingModelRoleArn", "ExistingModelRoleArn"),
+    "TestRoleName": ("ExistingTestRoleArn", SAME_NAME[0]),
+}
 DEPLOY_ROLE = SAME_NAME[0]
-CLOUDFORMATION_ROLE = "sagemaker-seed-cloudformation"
-WATCH_STACK, WATCH_TEMPLATE = "sagemaker-seed-watch", "watching.yaml"
-STORED_STACK, STORED_TEMPLATE = "sagemaker-seed-stored-inference", "stored-inference.yaml"
-# Whose tests look at a stage: the role of the account that trains itself, where the stage is there.
-TEST_ROLES = {True: ("ExistingTestRoleArn", "sagemaker-seed-test"), False: (DEPLOY_ROLE, "sagemaker-seed-deploy")}
-# What makes a stage by a stack set: a role of ours, or one that Organizations makes and nobody may change.
-STACK_SET_ROLES = {"stackset-self-managed": "sagemaker-seed-stackset-execution", settings.SERVICE_MANAGED: ""}
 _SIGNS = {Action.CREATE: "+", Action.CREATE_AGAIN: "+", Action.UPDATE: "~"}
 
 
@@ -124,23 +122,17 @@ def _deployments(wanted: Settings) -> Iterator[tuple[Place, str, str, dict[str, 
 
 def _besides(wanted: Settings) -> list[tuple[str, str]]:
     """What each account of a stage gets on top of its roles: stack and template."""
-    watching = [(WATCH_STACK, WATCH_TEMPLATE)] if wanted.watching else []
-    return [*watching, *([(STORED_STACK, STORED_TEMPLATE)] if wanted.stored_inference else [])]
+    watching = [(WATCH_STACK, "watching.yaml")] if wanted.watching else []
+    return [*watching, *([(STORED_STACK, "stored-inference.yaml")] if wanted.stored_inference else [])]
 
 
 def _role_names(wanted: Settings, account: Account) -> dict[str, str]:
     """The names of the roles of a stage's account that other templates add to: ours, or those that are there."""
-    here = account is wanted.data_science
-    makes = CLOUDFORMATION_ROLE if here else STACK_SET_ROLES.get(wanted.target, CLOUDFORMATION_ROLE)
-    roles = {
-        "CloudFormationRoleName": (settings.SAME_NAME[1] if makes else "", makes),
-        "ModelRoleName": ("ExistingModelRoleArn", "sagemaker-seed-model"),
-        "TestRoleName": TEST_ROLES[here],
-    }
-    return {
-        name: account.parameters.get(existing, "").rpartition("/")[2] or ours
-        for name, (existing, ours) in roles.items()
-    }
+    here, found = account is wanted.data_science, {}
+    for name, ours in role_names(wanted.target, here=here).items():
+        existing = account.parameters.get(EXISTING[name][not here], "").rpartition("/")[2]
+        found[name] = (existing or ours) if ours else ""  # nobody's, and so not that one either
+    return found
 
 
 def _readers(wanted: Settings) -> dict[str, str]:

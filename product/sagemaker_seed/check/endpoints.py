@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,14 @@ from ..templates.document import Document, parse
 from ..templates.failure import TemplateError
 from ..templates.properties import is_supported
 from ..templates.values import as_text
-from .stages import GROUP, model_role
-from .subject import LONGEST_ID, LONGEST_NAME, Account, Subject, resolved
+from .stages import model_role, variables
+from .subject import GROUP, LONGEST_ID, LONGEST_NAME, Account, Subject, resolved
 from .template import judge
 
 TEMPLATE = "cfn-sm-endpoint-template.yml"
 FILE = "{stage}-config-template.json"
+MONITOR, OFF = "MonitorSchedule", "off"
+BUS = "DRIFT_EVENT_BUS_ARN"  # the variable of a build that names the project's event bus
 
 
 def check(subject: Subject) -> None:
@@ -50,7 +52,8 @@ def _stage(subject: Subject, document: Document, stage: str, file: Path) -> None
         given = dict(_given(file))
         if unknown := sorted(given.keys() - document.parameters.keys()):
             raise TemplateError(f"{TEMPLATE} has no parameter {', '.join(unknown)}")
-        given |= {name: text for name, text in _filled_in(subject, stage).items() if name in document.parameters}
+        filled_in = _filled_in(subject, stage, given)
+        given |= {name: text for name, text in filled_in.items() if name in document.parameters}
         entries = [{"ParameterKey": name, "ParameterValue": text} for name, text in given.items()]
         texts = parameters.chosen(document.parameters, entries, {})
         desired = Desired(document, texts, _place(account, stage), str, lambda _: [])
@@ -71,15 +74,19 @@ def _given(file: Path) -> Iterator[tuple[str, str]]:
         yield name, ",".join(map(as_text, value)) if isinstance(value, list) else as_text(value)
 
 
-def _filled_in(subject: Subject, stage: str) -> dict[str, str]:
+def _filled_in(subject: Subject, stage: str, given: Mapping[str, str]) -> dict[str, str]:
     """What the build adds to a stage's file."""
     home = subject.home
+    builds = subject.of_type("AWS::CodeBuild::Project").values()
+    monitored = given.get(MONITOR, OFF) != OFF
+    buses = [bus for build in builds if monitored and isinstance(bus := variables(build).get(BUS), str)]
     return {
         "SageMakerProjectName": LONGEST_NAME,
         "SageMakerProjectId": LONGEST_ID,
         "StageName": stage,
         "ModelPackageName": f"arn:{home.partition}:sagemaker:{home.region}:{home.id}:model-package/{GROUP}/1",
         "ModelExecutionRoleName": model_role(subject, stage).partition(":role/")[2] or "unknown",
+        "DriftEventBusArn": next(filter(None, buses), ""),
     }
 
 

@@ -31,7 +31,13 @@ NAMES = {
     "AWS::SNS::Topic": "TopicName",
     "AWS::SSM::Parameter": "Name",
     "AWS::Lambda::Function": "FunctionName",
+    "AWS::SageMaker::Pipeline": "PipelineName",
+    "AWS::Scheduler::Schedule": "Name",
+    "AWS::Events::EventBus": "Name",
+    "AWS::CloudWatch::Dashboard": "DashboardName",
 }
+MADE_UP = "made-up"  # in place of a name that CloudFormation thinks of
+
 _HERE = "{region}:{account}"
 _ARNS = {
     "AWS::S3::Bucket": "s3:::{name}",
@@ -46,10 +52,14 @@ _ARNS = {
     "AWS::Logs::LogGroup": f"logs:{_HERE}:log-group:{{name}}",
     "AWS::SageMaker::ModelPackageGroup": f"sagemaker:{_HERE}:model-package-group/{{name}}",
     "AWS::SageMaker::Endpoint": f"sagemaker:{_HERE}:endpoint/{{name}}",
-    "AWS::SageMaker::EndpointConfig": f"sagemaker:{_HERE}:endpoint-config/made-up",
-    "AWS::SageMaker::Model": f"sagemaker:{_HERE}:model/made-up",
+    "AWS::SageMaker::EndpointConfig": f"sagemaker:{_HERE}:endpoint-config/{MADE_UP}",
+    "AWS::SageMaker::Model": f"sagemaker:{_HERE}:model/{MADE_UP}",
     "AWS::SNS::Topic": f"sns:{_HERE}:{{name}}",
     "AWS::Lambda::Function": f"lambda:{_HERE}:function:{{name}}",
+    "AWS::SageMaker::Pipeline": f"sagemaker:{_HERE}:pipeline/{{name}}",
+    "AWS::Scheduler::Schedule": f"scheduler:{_HERE}:schedule/default/{{name}}",
+    "AWS::Events::EventBus": f"events:{_HERE}:event-bus/{{name}}",
+    "AWS::CloudWatch::Dashboard": "cloudwatch::{account}:dashboard/{name}",
 }
 # The service that a type hands a role on to, and where the role is.
 _PASSED_TO = {
@@ -57,6 +67,8 @@ _PASSED_TO = {
     "AWS::CodePipeline::Pipeline": ("RoleArn", "codepipeline.amazonaws.com"),
     "AWS::Events::Rule": ("Targets", "events.amazonaws.com"),
     "AWS::SageMaker::Model": ("ExecutionRoleArn", "sagemaker.amazonaws.com"),
+    "AWS::SageMaker::Pipeline": ("RoleArn", "sagemaker.amazonaws.com"),
+    "AWS::Scheduler::Schedule": ("Target", "scheduler.amazonaws.com"),
 }
 # What a request carries that only its type tells: type -> condition keys.
 _CONTEXT: dict[str, dict[str, Value]] = {
@@ -123,6 +135,7 @@ ONLY_FOR: dict[str, dict[str, str]] = {
         "logs:PutResourcePolicy": "ResourcePolicyDocument",
         "s3:REST.PUT.OBJECT": "DataProtectionPolicy",
     },
+    "AWS::SageMaker::Pipeline": {"s3:GetObject": "PipelineDefinitionS3Location"},
     "AWS::S3::Bucket": {
         "iam:PassRole": "ReplicationConfiguration",
         "s3:CreateBucketMetadataTableConfiguration": "MetadataTableConfiguration",
@@ -229,8 +242,7 @@ def _targets(  # noqa: PLR0917 - one call, beside it
     object_tags: Mapping[str, str],
 ) -> Iterator[tuple[str, dict[str, Value]]]:
     if action in {"iam:PassRole", "iam:GetRole"}:
-        name, service = _PASSED_TO.get(kind, ("RoleArn", ""))
-        for arn in _role_arns(properties.get(name)):
+        for arn, service in passed(kind, properties):
             yield arn, {"iam:passedtoservice": service} if action == "iam:PassRole" else {}
     elif kind == "AWS::CodeCommit::Repository" and action in {"s3:GetObject", "s3:GetObjectVersion"}:
         where = properties.get("Code", {}).get("S3", {})
@@ -248,13 +260,19 @@ def _targets(  # noqa: PLR0917 - one call, beside it
         yield "", {}
 
 
+def passed(kind: str, properties: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The ARN of each role that a resource hands on, and the service that then acts with it."""
+    name, service = _PASSED_TO.get(kind, ("RoleArn", ""))
+    for arn in _role_arns(properties.get(name)):
+        yield arn, service
+
+
 def _role_arns(value: Any) -> Iterator[str]:
     if isinstance(value, str) and ":role/" in value:
         yield value
-    elif isinstance(value, list):
-        for target in value:
-            if isinstance(target, dict):
-                yield from _role_arns(target.get("RoleArn"))
+    for target in value if isinstance(value, list) else [value]:
+        if isinstance(target, dict):
+            yield from _role_arns(target.get("RoleArn"))
 
 
 def _tags(properties: Mapping[str, Any]) -> dict[str, str]:

@@ -14,10 +14,11 @@ from typing import Any
 from ..policies import Value, Verdict, evaluate
 from . import roles
 from .findings import When
-from .resources import needs, permissions
+from .inference import test_acts
+from .resources import MADE_UP, needs, permissions
 from .roles import Role
 from .statements import Act, covers, there, trusts
-from .subject import KEY_ID, LAYOUTS, LONGEST_ID, LONGEST_NAME, Subject
+from .subject import GROUP, KEY_ID, LAYOUTS, LONGEST_ID, Subject
 
 _DEPLOY = "deploy data-science-account.yaml in this account"
 REPOSITORY = "CancelUploadArchive GetBranch GetCommit GetUploadArchiveStatus UploadArchive".split()
@@ -30,7 +31,6 @@ CODE: dict[str, tuple[tuple[str, str], ...]] = {
         ("DescribeModelPackageGroup ListModelPackages", "model-package-group/{group}"),
         ("DescribeModelPackage", "model-package/{group}/1"),
     ),
-    "BUILD_CONFIG": (("DescribeEndpoint InvokeEndpoint", "endpoint/{group}-{stage}"),),
     "EXPORT_TEST_RESULTS": (("DescribeModelPackage", "model-package/{group}/1"),),
     "SAGEMAKER_PIPELINE_ROLE_ARN": (
         ("CreatePipeline DescribePipeline StartPipelineExecution UpdatePipeline", "pipeline/{group}-training"),
@@ -48,11 +48,10 @@ TRAINING: tuple[tuple[str, str], ...] = (
 )
 # What an endpoint's stack is made of, and where its names come from, where there is no seed that says it.
 ENDPOINT: dict[str, str] = {
-    "AWS::SageMaker::Model": "sagemaker:{here}:model/made-up",
-    "AWS::SageMaker::EndpointConfig": "sagemaker:{here}:endpoint-config/made-up",
+    "AWS::SageMaker::Model": "sagemaker:{here}:model/" + MADE_UP,
+    "AWS::SageMaker::EndpointConfig": "sagemaker:{here}:endpoint-config/" + MADE_UP,
     "AWS::SageMaker::Endpoint": "sagemaker:{here}:endpoint/{group}-{stage}",
 }
-GROUP = f"{LONGEST_NAME}-{LONGEST_ID}"
 
 
 def check(subject: Subject) -> None:
@@ -211,13 +210,14 @@ def _build(subject: Subject, name: str, properties: Mapping[str, Any]) -> Iterat
         yield from ((own, Act(f"codebuild:{verb}", arn, f"{name}: reports")) for verb in REPORTS)
     elsewhere = environment.get("DEPLOY_ROLE_ARN", "")
     for variable, needed in CODE.items():
-        if variable not in environment or STACK_SETS in environment or (variable == "BUILD_CONFIG" and elsewhere):
+        if variable not in environment or STACK_SETS in environment:
             continue
         for verbs, resource in needed:
-            arn = f"{base}sagemaker:{home.region}:{home.id}:" + resource.format(
-                group=GROUP, stage=environment.get("STAGE", "")
-            )
+            arn = f"{base}sagemaker:{home.region}:{home.id}:" + resource.format(group=GROUP)
             yield from ((own, Act(f"sagemaker:{verb}", arn, name)) for verb in verbs.split())
+    stage = environment.get("STAGE", "")
+    if _is_test(properties) and not elsewhere and stage in subject.stage_ids:
+        yield from ((own, act) for act in test_acts(subject, stage))
     for role in sorted({elsewhere, environment.get("NEXT_DEPLOY_ROLE_ARN", "")} - {""}):
         yield own, Act("sts:AssumeRole", role, name)
     if STACK_SETS in environment:

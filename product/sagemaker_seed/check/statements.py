@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ..policies import Value
 from .findings import When
+from .resources import MADE_UP
 from .roles import Answer, Role, may, trusts_service
 from .subject import KEY_ID, LONGEST_ID, LONGEST_NAME, Subject
 
@@ -31,7 +32,7 @@ class Act:
 
 def general(arn: str) -> str:
     """An ARN of the longest names as one for every project."""
-    short = arn.replace(LONGEST_NAME, "*").replace(LONGEST_ID, "*").replace(KEY_ID, "*").replace("made-up", "*")
+    short = arn.replace(LONGEST_NAME, "*").replace(LONGEST_ID, "*").replace(KEY_ID, "*").replace(MADE_UP, "*")
     if ":role/" not in short:  # what stands for any object, stack or group
         short = re.sub(r"([/:-])x$", r"\1*", short)
     return re.sub(r"\*(-\*)+", "*", short) or "*"

@@ -19,6 +19,7 @@ from .roles import Role
 # The longest that SageMaker gives: names, and so the patterns of policies, must hold for these too.
 LONGEST_NAME = "n" * 32
 LONGEST_ID = "p-" + "i" * 18
+GROUP = f"{LONGEST_NAME}-{LONGEST_ID}"  # the model package group, which begins the names of endpoints too
 # The stages of a layout, and of each the word for it in the names of launch parameters.
 LAYOUTS = {
     "two": {"staging": "Staging", "prod": "Prod"},
@@ -130,22 +131,25 @@ def resolved(desired: Desired, account: Account) -> Resources:
     Args:
         account: that the stack is in.
     """
-    from .resources import NAMES, arn_of
+    from .resources import MADE_UP, NAMES, arn_of
 
     def reference(name: str) -> Any:
         """What ``Ref`` of a resource will be: its name, if the template says it."""
         wanted = desired.resources[name]
         if wanted.type == "AWS::KMS::Key":
             return KEY_ID
-        return desired.resolve(wanted.properties.get(NAMES.get(wanted.type, ""), UNKNOWN), reference)
+        if wanted.type not in NAMES and arn_of(wanted.type, {}, account).endswith(MADE_UP):
+            return MADE_UP
+        return desired.resolve(wanted.properties.get(NAMES.get(wanted.type, ""), UNKNOWN), reference, attribute)
 
-    def attribute(name: str, attribute: str) -> Any:
+    def attribute(name: str, asked: str) -> Any:
         """What ``Fn::GetAtt`` will be, of the attributes that follow from a resource's name."""
         wanted = desired.resources[name]
-        if attribute == "Arn":
-            own = {} if wanted.type == "AWS::KMS::Key" else desired.resolve(wanted.properties, reference)
+        if asked == "Arn":
+            parts = {"Path", NAMES.get(wanted.type, "")} & wanted.properties.keys()  # the rest may refer to this one
+            own = {part: desired.resolve(wanted.properties[part], reference, attribute) for part in parts}
             return arn_of(wanted.type, own, account) or UNKNOWN
-        return reference(name) if attribute in {"Name", "EndpointName"} else UNKNOWN
+        return reference(name) if asked.endswith("Name") else UNKNOWN
 
     found = {}
     for name, wanted in desired.resources.items():

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from ..policies import evaluate
 from . import roles
+from .findings import When
+from .inference import model_acts, test_acts
 from .roles import Answer, Role, trusts_role
 from .stages import (
     actions,
@@ -58,6 +60,7 @@ def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
         if role is not None:
             trusts(subject, role, "sagemaker.amazonaws.com", f"the {stage} model's role", "deploy")
             reads(subject, role, f"the {stage} model's role")
+            covers(subject, role, model_acts(subject, stage), "deploy", f"the {stage} model's role")
 
 
 def _roles(subject: Subject, stage: str) -> tuple[str, str]:
@@ -70,6 +73,13 @@ def _roles(subject: Subject, stage: str) -> tuple[str, str]:
     # By stack sets: only the test goes there.
     tests = [variables(project) for project in subject.of_type("AWS::CodeBuild::Project").values()]
     return next((v.get("DEPLOY_ROLE_ARN", "") for v in tests if v.get("STAGE") == stage), ""), ""
+
+
+def test_role(subject: Subject, stage: str) -> str:
+    """The role that looks at what is deployed in a stage: in another account the one to enter it by."""
+    tests = [(p["ServiceRole"], variables(p)) for p in subject.of_type("AWS::CodeBuild::Project").values()]
+    own = next((role for role, v in tests if v.get("STAGE") == stage and "BUILD_CONFIG" in v), "")
+    return _roles(subject, stage)[0] or own
 
 
 def stage_roles(subject: Subject, stage: str) -> Iterator[tuple[str, str]]:
@@ -108,12 +118,10 @@ def _assumable(subject: Subject, stage: str, role: Role) -> None:
 def _deploys(subject: Subject, stage: str, role: str) -> Iterator[Act]:
     for name, pipeline in subject.of_type("AWS::CodePipeline::Pipeline").items():
         yield from (act for arn, act in pipeline_acts(subject, name, pipeline) if arn == role)
-    endpoint = next((a.resource for a in endpoint_acts(subject, stage) if ":endpoint/" in a.resource), "")
-    for verb in ("DescribeEndpoint", "InvokeEndpoint"):
-        yield Act(f"sagemaker:{verb}", endpoint, f"the test of {stage}")
+    yield from test_acts(subject, stage)
 
 
-def reads(subject: Subject, role: Role, what: str) -> None:
+def reads(subject: Subject, role: Role, what: str, when: When = "deploy") -> None:
     """A project's artifacts: a role's own policies, and across accounts also those of the bucket and the key."""
     policies = subject.of_type("AWS::S3::BucketPolicy").values()
     for properties in policies:
@@ -122,7 +130,7 @@ def reads(subject: Subject, role: Role, what: str) -> None:
         decrypt = key_act(subject, "kms:Decrypt", bucket, "model artifacts")
         elsewhere = role.account != subject.home.id
         lets = key_lets(subject, role, decrypt)
-        covers(subject, role, [read] if lets and not elsewhere else [read, decrypt], "deploy", what)
+        covers(subject, role, [read] if lets and not elsewhere else [read, decrypt], when, what)
         if not elsewhere:
             continue
         verdict = evaluate(properties["PolicyDocument"], roles.asked(role, read.action, read.resource, {}))
@@ -136,7 +144,7 @@ def reads(subject: Subject, role: Role, what: str) -> None:
                     f"the {holder} of the artifacts does not let {what} in",
                     f"{subject.template_name}: the policy of the artifact {holder}",
                     f"{role.arn} has to {name} across accounts, and its own policies are not enough",
-                    "deploy",
+                    when,
                     f"name {role.arn} in the policy of the {holder}, or launch with the role that is named there",
                 )
 
