@@ -167,6 +167,25 @@ def test_the_page_shows_text_as_text_and_needs_nothing_else(page: ModuleType) ->
     assert not any(word in html for word in ("<script", "src=", "href=", "url(", "@import"))
 
 
+def test_nothing_of_a_summary_becomes_markup(page: ModuleType) -> None:
+    def infected(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: infected(one) for name, one in value.items()}
+        if isinstance(value, list):
+            return [infected(one) for one in value]
+        return f'{value}"><script>alert(1)</script>' if isinstance(value, str) else value
+
+    part = {"section": "Resources", "name": "Model", "change": "changed", "type": "AWS::SageMaker::Model"}
+    parameter = {"name": "Count", "from": "1", "to": "2"}
+    changes = found()["changes"] | {"parameters": [parameter], "template": [part], "resources": [part]}
+    problem = {"problem": "cannot be read"}
+    for summary in (found(changes=changes), found(changes=problem, commit=problem, tests=problem, deployed=problem)):
+        html = page.html(infected(summary))
+        assert "<script" not in html
+        assert html.count("&lt;script&gt;") > 10
+        assert "Content-Security-Policy" in html
+
+
 @pytest.mark.parametrize(
     ("name", "new", "old", "better"),
     [

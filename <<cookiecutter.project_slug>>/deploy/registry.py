@@ -190,7 +190,7 @@ def earlier_package(client: Any, name: str, version: str) -> tuple[str, str]:
     if arn is None:
         raise NotDeployableError(f"There is no model package group {name} in this account and region")
     group = Group(name, arn, created=False)
-    given = group.package_prefix + version if version.isdecimal() else version
+    given = f"{group.package_prefix}{int(version)}" if version.isdecimal() else version
     _must_belong(given, group)
     return _must_be_approved(client, given, "is rejected"), _newest_approved(client, group)
 

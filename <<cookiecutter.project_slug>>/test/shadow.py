@@ -29,11 +29,14 @@ from deploy.exports import read_export, write_all  # noqa: E402
 SERVING, SHADOW = "AllTraffic", "Shadow"
 _EXAMPLES = 10
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Shadow of {endpoint}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Shadow of {endpoint}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 2rem auto; padding: 0 1rem;
   color-scheme: light dark }}
-td, th {{ text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top }}
+td, th {{ overflow-wrap: anywhere; text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top }}
 </style></head>
 <body><h1>Shadow of {endpoint}</h1><table>{rows}</table>
 <h2>Answered differently</h2><table><tr><th>Request<th>In service<th>Shadow</tr>{examples}</table>

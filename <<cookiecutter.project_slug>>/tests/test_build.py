@@ -464,7 +464,7 @@ def test_a_first_build_creates_the_group(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("version", ["7", PACKAGE_ARN])
+@pytest.mark.parametrize("version", ["7", "07", PACKAGE_ARN])
 def test_rolling_back_starts_the_pipeline_with_an_approved_version(
     version: str, stub: Stub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

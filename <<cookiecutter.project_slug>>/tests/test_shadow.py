@@ -99,6 +99,17 @@ def test_the_latency_is_that_of_all_requests_however_long_it_has_been(shadow: Mo
     assert shadow._latency(client, "iris-p-1-prod", "Shadow", since, now) == {}
 
 
+def test_what_callers_sent_is_shown_as_text(shadow: ModuleType) -> None:
+    evil = "<script>alert(1)</script>"
+    left = list(shadow.read_captured([line(evil, [evil])]))
+    right = list(shadow.read_captured([line(evil, ["b"])]))
+    found = shadow.compare(list(zip(left, right, strict=True)))
+    captured = {"serving": 1, "shadow": 1}
+    page = shadow.page(shadow.Comparison(evil, evil, evil, captured, 1, latency_milliseconds={}, **found))
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") == 6
+
+
 def test_a_capture_of_one_side_alone_is_left_out(shadow: ModuleType) -> None:
     whole = json.loads(line("1", ["a"]))
     del whole["captureData"]["endpointOutput"]
