@@ -205,6 +205,8 @@ class Trial:
             return SKIPPED, str(error)
         except CannotMeasureError as error:
             return SKIPPED, f"the next stage cannot be asked the same: {error}"
+        except Exception as error:  # such as an endpoint of another kind, which is not this stage's fault
+            return SKIPPED, f"the next stage cannot be compared: unexpected {one_line(error)}"
 
     def _comparison(self) -> Outcome:
         subject, there = self.subject, self.subject.following

@@ -24,6 +24,7 @@ from conftest import PACKAGE_ARN, ROOT, Stub
 
 import checks
 import endpoint
+import labelled
 from checks import Following, Subject, percentile, run
 from endpoint import Connection, NoAnswerError, NotInServiceError, RealTime, wait_until_in_service
 from expectations import BadInput, Expectations, Form, Load, Payload, Quality
@@ -695,6 +696,19 @@ def test_bad_input_that_is_answered_fails(stub: Stub) -> None:
     answer(bench.runtime)
     assert bench.outcomes() == {**dict.fromkeys(ORDER, PASSED), "bad input: text": FAILED}
     assert bench.message("bad input: text").startswith('was answered instead of refused: b\'{"predictions"')
+
+
+def test_a_comparison_that_cannot_be_made_fails_no_stage(monkeypatch: pytest.MonkeyPatch, stub: Stub) -> None:
+    def another_kind(_: Any) -> Any:
+        raise KeyError("AsyncInferenceConfig")
+
+    bench = Bench(stub)
+    monkeypatch.setattr(labelled.Trial, "_comparison", another_kind)
+    trial = labelled.Trial(bench.subject, Quality(0.02, 100), bench.report, lambda _: "nobody asks")
+    assert trial.comparison() == (
+        SKIPPED,
+        "the next stage cannot be compared: unexpected KeyError: 'AsyncInferenceConfig'",
+    )
 
 
 def test_a_mistyped_name_in_what_was_deployed_fails(stub: Stub) -> None:
