@@ -8,7 +8,7 @@ import pytest
 from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.stages import LAYOUTS
 from sagemaker_seed.rehearsal.road.walk import walk
-from test_rehearsal_strict import ACCOUNT, BUCKET, KEY, NOT_NEEDED, PROJECT, SAME_ACCOUNT, TRUST, name
+from test_rehearsal_strict import ACCOUNT, BUCKET, KEY, NOT_NEEDED, PROJECT, SAME_ACCOUNT, TARGET, TRUST, name
 
 pytestmark = pytest.mark.slow
 # Two of each: the default, cloudformation in two stages, is walked by other tests.
@@ -99,6 +99,9 @@ def test_nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: st
     granted = {name(grant): grant["needed"] for grant in road["grants"]}
     of_sets = {key[1:]: needed for key, needed in granted.items() if STACKSETS in key}
     assert of_sets == OF_STACK_SETS.get(target, {})
+    trusted = {key[3] for key, needed in granted.items() if needed and key[0] == TARGET and key[2] == TRUST}
+    assert ("StackSetsDeploy" in trusted) == (target == "stackset-self-managed")
+    assert trusted - {"StackSetsDeploy"} == TRUSTED_IN_STAGES[target]
     own = [stage for stage in LAYOUTS[ROADS[target]] if target != "same-account"]
     let_in = {f"{stage.slot}Reads" for stage in own}
     for resource, policy in (("ArtifactKey", KEY), ("ArtifactBucketPolicy", BUCKET)):
@@ -109,6 +112,13 @@ def test_nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: st
         assert {key for key in excused if granted[key]} == NEEDED_IN_ONE_ACCOUNT
 
 
+# Statements of the trusts of target-account.yaml: who enters a stage's account, and what runs there.
+TRUSTED_IN_STAGES: dict[str, set[str]] = {
+    "cloudformation": {"1", "PipelinesDeploy", "StacksRun", "TestsLook"},
+    "stackset-self-managed": {"1", "TestsLook"},
+    "stackset-service-managed": {"1", "TestsLook"},
+    "same-account": set(),
+}
 # Role, policy and statement of stacksets.yaml, and whether the road does not go without it.
 OF_STACK_SETS: dict[str, dict[tuple[str, str, str], bool]] = {
     "stackset-self-managed": {
