@@ -135,9 +135,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def like(patterns: Any, value: str, *, fold: bool = False) -> bool:
     """IAM's wildcards: ``*`` and ``?``, and no character classes."""
-    if fold:
-        return any(_compiled(str(pattern).lower()).fullmatch(value.lower()) for pattern in listed(patterns))
-    return any(_compiled(str(pattern)).fullmatch(value) for pattern in listed(patterns))
+    text = value.lower() if fold else value
+    return any(_alike(pattern.lower() if fold else pattern, text) for pattern in map(str, listed(patterns)))
+
+
+def _alike(pattern: str, value: str) -> bool:
+    head, star, _ = pattern.partition("*")
+    if "?" not in pattern and not (star and value.startswith(head)):  # most differ here, and need no expression
+        return pattern == value
+    return _compiled(pattern).fullmatch(value) is not None
 
 
 def _principal(statement: Mapping[str, Any], asked: Asked) -> Match:

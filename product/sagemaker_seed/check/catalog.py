@@ -7,6 +7,7 @@ from typing import Any
 
 from ..publish.plan import MAX_VERSIONS, SLUG_TAG, VISIBILITY_TAG
 from . import versions as of_product
+from .preparing import aws, deploy
 from .subject import Subject
 
 # Service Catalog's quotas, as they are until somebody has them raised: what there may be -> of what, how many.
@@ -29,7 +30,7 @@ def check(subject: Subject) -> None:
                 where,
                 f"the product would belong to no portfolio of {subject.home.id} {subject.home.region}",
                 "publish",
-                "deploy catalog.yaml again, or give --portfolio-id",
+                f"{deploy(subject.home, 'catalog.yaml')}; or give --portfolio-id",
             )
             return
         _principals(subject, servicecatalog)
@@ -46,10 +47,9 @@ def _principals(subject: Subject, servicecatalog: Any) -> None:
         (len(principals), PRINCIPALS, "principals"),
         f"let a pattern (principal type IAM_PATTERN) stand for many of them, or {RAISE}",
     )
-    associate = (
-        f"aws servicecatalog associate-principal-with-portfolio --portfolio-id {subject.portfolio_id} "
-        "--principal-type IAM --principal-arn <ARN of the Studio execution role, with its path>"
-    )
+    which = f"portfolio --portfolio-id {subject.portfolio_id} --principal-arn"
+    whom = "'<ARN of the Studio execution role, with its path>' --principal-type IAM"
+    associate = aws(subject.home, f"servicecatalog associate-principal-with-{which} {whom}")
     if not principals:
         subject.report.add(
             "nobody sees the portfolio",
@@ -68,7 +68,7 @@ def _principals(subject: Subject, servicecatalog: Any) -> None:
                 arn,
                 "there is no role of this name and path, so whoever was meant sees nothing",
                 "launch",
-                f"{associate}; `aws iam get-role` tells the path",
+                f"{associate}; then {aws(subject.home, f'servicecatalog disassociate-principal-from-{which} {arn}')}",
             )
 
 
@@ -95,6 +95,7 @@ def _products(subject: Subject, servicecatalog: Any) -> None:
 
 def _product(subject: Subject, servicecatalog: Any, name: str, product: dict[str, Any]) -> None:
     product_id, report = product["ProductViewDetail"]["ProductViewSummary"]["ProductId"], subject.report
+    home = subject.home
     tags = {tag["Key"]: tag["Value"] for tag in product.get("Tags", [])}
     slug = subject.seed.slug if subject.seed else ""
     if tags.get(SLUG_TAG) != slug:
@@ -112,8 +113,9 @@ def _product(subject: Subject, servicecatalog: Any, name: str, product: dict[str
             f"{name} ({product_id})",
             f"its tag {VISIBILITY_TAG} is {tags.get(VISIBILITY_TAG, 'missing')}, and must be true",
             "launch",
-            f"aws servicecatalog update-product --id {product_id} --add-tags Key={VISIBILITY_TAG},Value=true",
+            aws(home, f"servicecatalog update-product --id {product_id} --add-tags Key={VISIBILITY_TAG},Value=true"),
         )
+    which = f"--product-id {product_id} --provisioning-artifact-id"
     versions = servicecatalog.list_provisioning_artifacts(ProductId=product_id)["ProvisioningArtifactDetails"]
     if versions:
         oldest = min(versions, key=lambda v: (of_product.can_launch(v), v["CreatedTime"]))  # hidden ones go first
@@ -122,25 +124,24 @@ def _product(subject: Subject, servicecatalog: Any, name: str, product: dict[str
             "the product is nearly full",
             f"{name} ({product_id})",
             (len(versions), MAX_VERSIONS, "versions"),
-            f"aws servicecatalog delete-provisioning-artifact --product-id {product_id} "
-            f"--provisioning-artifact-id {oldest['Id']}",
+            aws(home, f"servicecatalog delete-provisioning-artifact {which} {oldest['Id']}"),
         )
     _room(
         subject,
         "the product has no room for more tags",
         f"{name} ({product_id})",
         (len(tags), TAGS, "tags"),
-        f"aws servicecatalog update-product --id {product_id} --remove-tags <keys that nobody needs>",
+        aws(home, f"servicecatalog update-product --id {product_id} --remove-tags '<keys that nobody needs>'"),
     )
     of_product.check(subject, product_id, versions)
+    newest = max(versions, key=lambda v: v["CreatedTime"])["Id"] if versions else "'<id>'"
     if not any(of_product.can_launch(v) for v in versions):
         report.add(
             "no version can be launched",
             f"{name} ({product_id})",
             "every version is inactive or deprecated",
             "launch",
-            f"aws servicecatalog update-provisioning-artifact --product-id {product_id} "
-            "--provisioning-artifact-id <id> --active --guidance DEFAULT",
+            aws(home, f"servicecatalog update-provisioning-artifact {which} {newest} --active --guidance DEFAULT"),
         )
     _constraint(subject, servicecatalog, product_id)
 
@@ -161,7 +162,7 @@ def _constraint(subject: Subject, servicecatalog: Any, product_id: str) -> None:
         "the product is nearly full of constraints",
         f"{product_id} in {portfolio}",
         (len(found), CONSTRAINTS, "constraints in one portfolio"),
-        "aws servicecatalog delete-constraint --id <one that is not needed>",
+        aws(subject.home, "servicecatalog delete-constraint --id '<one that is not needed>'"),
     )
     launch = [c for c in found if c["Type"] == "LAUNCH"]
     if by_stack_set := [c["ConstraintId"] for c in found if c["Type"] == "STACKSET"]:
@@ -170,7 +171,7 @@ def _constraint(subject: Subject, servicecatalog: Any, product_id: str) -> None:
             f"{product_id} in {portfolio}",
             "Studio launches a project as one stack in this account, and cannot fill in a stack set's accounts",
             "launch",
-            f"aws servicecatalog delete-constraint --id {by_stack_set[0]}, then {publish}",
+            f"{aws(subject.home, f'servicecatalog delete-constraint --id {by_stack_set[0]}')}; then {publish}",
         )
         return
     if not launch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from ..errors import BadInput
@@ -21,6 +22,7 @@ def clients(region: str, profile: str | None = None) -> Callable[[str], Any]:
 
     session = botocore.session.Session(profile=profile)
     try:
+        session.register_component("data_loader", _models(session.get_config_variable("data_path")))
         session.get_credentials()
     except ProfileNotFound as error:
         raise BadInput(f"--profile: {error}; `aws configure list-profiles` shows those there are") from None
@@ -35,3 +37,11 @@ def clients(region: str, profile: str | None = None) -> Callable[[str], Any]:
             return made[service]
 
     return client
+
+
+@cache
+def _models(data_path: str | None) -> Any:
+    """What botocore knows of services, read once for all sessions: a check of three accounts has three."""
+    from botocore.loaders import create_loader
+
+    return create_loader(data_path)

@@ -99,7 +99,10 @@ def check(
     if home is None:
         subject.report.note("no account was looked into: the seed code and the template alone")
     template.evaluate(subject)
-    with readable_errors(), console.progress() as show:
+    subject.launch_role_arn = subject.launch_role_arn or subject.bucket_tags.get(catalogs.LAUNCH_ROLE_TAG)
+    with subject.pool, readable_errors(), console.progress() as show:
+        if home is not None:
+            subject.read_ahead()
         for area in AREAS:
             if home is None and not area.local:
                 continue
@@ -156,7 +159,7 @@ def _subject(  # noqa: PLR0917 - as check has them
             source, key = release.template.content.decode(), release.code.key
         except BadInput as error:
             report.add("the template cannot be bound", name, str(error), "publish", f"mend {name}")
-    elif seed is None:
+    else:  # nothing to bind it to, which is another finding if there is a seed
         source = releases.with_roles(source, accounts.roles)
         for placeholder in releases.PLACEHOLDERS:
             source = source.replace(placeholder, bucket if "bucket" in placeholder and bucket else "x")

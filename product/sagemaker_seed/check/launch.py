@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..publish.release import OBJECT_TAG
+from .preparing import deploy
 from .resources import needs
 from .statements import Act, covers, there, trusts
 from .subject import Subject
 
-_DEPLOY = "deploy catalog.yaml again, or give --launch-role-arn"
 # What Service Catalog itself asks of the role, beside what the resources need.
 STACK_ACTIONS = "CreateStack DeleteStack DescribeStackEvents DescribeStacks SetStackPolicy UpdateStack".split()
 TEMPLATE_ACTIONS = "GetTemplateSummary ValidateTemplate".split()
@@ -19,7 +19,8 @@ def check(subject: Subject) -> None:
     """The role, its trust, and its policies against the template."""
     if not subject.launch_role_arn:
         return
-    role = there(subject, subject.launch_role_arn, "the launch role", "launch", _DEPLOY)
+    fix = f"{deploy(subject.home, 'catalog.yaml')}; or give --launch-role-arn"
+    role = there(subject, subject.launch_role_arn, "the launch role", "launch", fix)
     if role is None:
         return
     trusts(subject, role, "servicecatalog.amazonaws.com", "the launch role", "launch")

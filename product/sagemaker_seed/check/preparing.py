@@ -1,4 +1,4 @@
-"""The command that prepares an account, as the fix of a finding: which template, which stack, which parameters."""
+"""Commands as the fixes of findings: they name the region, and the account if it is not that of the data scientists."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def deploy(home: Account, file: str, account: str = "", **parameters: str) -> st
     words += ["--template-file", _path(file), "--capabilities", "CAPABILITY_NAMED_IAM"]
     words += ["--parameter-overrides"] if parameters else []
     return whose + shlex.join([*words, *(f"{name}={value}" for name, value in parameters.items())])
+
+
+def aws(home: Account, words: str) -> str:
+    """A command of the AWS CLI in the region that is looked at, which may be another than the shell's."""
+    return f"aws {words} --region {home.region}"
 
 
 def _path(file: str) -> str:

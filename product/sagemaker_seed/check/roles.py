@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -68,8 +69,31 @@ class Role:
         return self.arn.split(":")[4]
 
 
-def read(iam: Any, arn: str) -> Role | None:
+class Managed:
+    """The managed policies that roles share, each read once, whoever asks first."""
+
+    def __init__(self) -> None:
+        self._lock, self._read = threading.Lock(), dict[str, Mapping[str, Any]]()
+
+    def __call__(self, iam: Any, arn: str) -> Mapping[str, Any]:
+        """The default version of a policy.
+
+        Raises:
+            ClientError: IAM refuses to tell.
+        """
+        with self._lock:
+            if arn not in self._read:
+                version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+                found = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+                self._read[arn] = _document(found)
+            return self._read[arn]
+
+
+def read(iam: Any, arn: str, managed: Managed) -> Role | None:
     """The role of this ARN; None if there is none, or one of another path.
+
+    Args:
+        managed: what was read for other roles.
 
     Raises:
         ClientError: IAM refuses to tell.
@@ -87,7 +111,7 @@ def read(iam: Any, arn: str) -> Role | None:
         for policy in page["PolicyNames"]
     ]
     documents += [
-        _managed(iam, policy["PolicyArn"])
+        managed(iam, policy["PolicyArn"])
         for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=name)
         for policy in page["AttachedPolicies"]
     ]
@@ -96,13 +120,8 @@ def read(iam: Any, arn: str) -> Role | None:
         arn,
         _document(found["AssumeRolePolicyDocument"]),
         tuple(map(_document, documents)),
-        _managed(iam, boundary) if boundary else None,
+        managed(iam, boundary) if boundary else None,
     )
-
-
-def _managed(iam: Any, arn: str) -> Mapping[str, Any]:
-    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    return _document(iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
 
 
 def _document(value: Any) -> Mapping[str, Any]:

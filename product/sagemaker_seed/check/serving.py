@@ -25,6 +25,7 @@ from .subject import Account, Subject
 from .targets import reads, test_role
 
 WATCHING, STORED = "watching.yaml", "stored-inference.yaml"
+FILE = "config-template.json"  # of a stage, after its name
 METRICS = "/aws/sagemaker/Endpoints/data-metrics"  # the namespace that monitors write to
 ALARM: dict[str, Any] = {"events:source": "aws.cloudwatch", "events:detail-type": "CloudWatch Alarm State Change"}
 _IMAGE = "BatchCheckLayerAvailability BatchGetImage GetAuthorizationToken GetDownloadUrlForLayer".split()
@@ -63,7 +64,8 @@ def _handed_on(subject: Subject, stage: str) -> None:
     subject.read_roles(by_role)
     for arn, named in by_role.items():
         title = USES[named[0][1]].title.format(stage)
-        role = there(subject, arn, title, "deploy", prepare(subject, stage, USES[named[0][1]].file))
+        fix = prepare(subject, stage, USES[named[0][1]].file)
+        role = there(subject, arn, title, "deploy", f"{fix}; or name a role that is there in {stage}-{FILE}")
         if role is None:
             continue
         for service in dict.fromkeys(service for service, *_ in named):
@@ -180,7 +182,7 @@ def _bucket(subject: Subject, stage: str, account: Account, place: Place) -> Non
             f"s3://{place.bucket} in {region}",
             f"SageMaker in {account.region} reads and writes buckets of its own region",
             "deploy",
-            f"name a bucket of {account.region} in {stage}-config-template.json",
+            f"name a bucket of {account.region} in {stage}-{FILE}",
         )
 
 

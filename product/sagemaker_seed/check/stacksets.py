@@ -10,19 +10,18 @@ from botocore.exceptions import ClientError
 
 from ..policies import Value
 from .findings import Report
+from .preparing import aws, deploy
 from .roles import Answer, trusts_role
 from .stages import STACK_SET, STACK_SETS, actions, endpoint_acts, provider, variables
 from .statements import Act, covers, there, trusts
 from .subject import LAYOUTS, NOBODY, Account, Subject
-from .targets import reads
+from .targets import prepared, reads
 
 SELF_MANAGED, SERVICE_MANAGED = "stackset-self-managed", "stackset-service-managed"
 TARGETS = {SELF_MANAGED, SERVICE_MANAGED}
 PRINCIPAL = "member.org.stacksets.cloudformation.amazonaws.com"
 UNIT = "OrganizationalUnit{}Id"
 UNKNOWN_UNIT = "ou-none-unknown00"  # has the form of one, so that the rest of a template can be looked at
-_DEPLOY = "deploy stacksets.yaml in this account"
-_DEPLOY_THERE = "deploy target-account.yaml in that account, with DeployTarget=stackset-self-managed"
 
 
 def units(
@@ -99,7 +98,8 @@ def _self_managed(subject: Subject) -> None:
             acts.append(Act("cloudformation:CreateStackSet", "", f"the stack set of {stage}"))
             acts.append(Act("iam:PassRole", administration, f"the stack set of {stage}", dict[str, Value](passing)))
             covers(subject, pipeline, acts, "deploy", "the pipeline's role")
-        role = there(subject, administration, "the administration role of stack sets", "deploy", _DEPLOY)
+        fix = deploy(home, "stacksets.yaml", DeployTarget=SELF_MANAGED)
+        role = there(subject, administration, "the administration role of stack sets", "deploy", fix)
         if role is not None:
             trusts(subject, role, "cloudformation.amazonaws.com", "the administration role of stack sets", "deploy")
             entering = [Act("sts:AssumeRole", execution, f"the stack set of {stage}")]
@@ -109,7 +109,7 @@ def _self_managed(subject: Subject) -> None:
 
 def _execution(subject: Subject, stage: str, arn: str, administration: str) -> None:
     what = f"the execution role of stack sets in {stage}"
-    role = there(subject, arn, what, "deploy", _DEPLOY_THERE)
+    role = there(subject, arn, what, "deploy", prepared(subject, stage))
     if role is None:
         return
     if trusts_role(role, administration) is Answer.NO:
@@ -203,7 +203,8 @@ def _trusted(subject: Subject, organizations: Any) -> None:
             "the organization does not trust stack sets",
             PRINCIPAL,
             "without trusted access CloudFormation has no role in the accounts of the organization",
-            "with the management account's credentials: aws cloudformation activate-organizations-access",
+            "with the management account's credentials: "
+            + aws(subject.home, "cloudformation activate-organizations-access"),
         )
 
 

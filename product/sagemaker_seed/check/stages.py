@@ -15,12 +15,12 @@ from ..policies import Value, Verdict, evaluate
 from . import roles
 from .findings import When
 from .inference import test_acts
+from .preparing import deploy
 from .resources import MADE_UP, needs, permissions
 from .roles import Role
 from .statements import Act, covers, there, trusts
 from .subject import GROUP, KEY_ID, LAYOUTS, LONGEST_ID, Subject
 
-_DEPLOY = "deploy data-science-account.yaml in this account"
 REPOSITORY = "CancelUploadArchive GetBranch GetCommit GetUploadArchiveStatus UploadArchive".split()
 BUILDS = "BatchGetBuilds StartBuild".split()
 STACKS = "CreateStack DescribeStacks UpdateStack".split()
@@ -59,7 +59,7 @@ def check(subject: Subject) -> None:
     found = list(_named(subject))
     subject.read_roles(arn for arn, *_ in found)
     for arn, service, what, when in found:
-        role = there(subject, arn, what, when, _DEPLOY)
+        role = there(subject, arn, what, when, deploy(subject.home, _template(arn)))
         if role is not None:
             trusts(subject, role, service, what, when)
     for kind, acts, when, what in (
@@ -74,6 +74,11 @@ def check(subject: Subject) -> None:
                     moment: When = "deploy" if _is_test(properties) else "build"
                     covers(subject, role, needed, moment if kind.endswith("Project") else when, what)
     _training(subject)
+
+
+def _template(arn: str) -> str:
+    """Which of our templates makes a role of this account."""
+    return "stacksets.yaml" if arn.endswith("/sagemaker-seed-stacksets") else "data-science-account.yaml"
 
 
 def _named(subject: Subject) -> Iterator[tuple[str, str, str, When]]:

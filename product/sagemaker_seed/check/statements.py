@@ -14,6 +14,8 @@ from .roles import Answer, Role, may, trusts_service
 from .subject import KEY_ID, LONGEST_ID, LONGEST_NAME, Subject
 
 SHOWN = 6
+# Of what a request carries: what bounds a statement that allows it.
+BOUNDS = {"iam:passedtoservice": "iam:PassedToService", "kms:viaservice": "kms:ViaService"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ def general(arn: str) -> str:
     short = arn.replace(LONGEST_NAME, "*").replace(LONGEST_ID, "*").replace(KEY_ID, "*").replace(MADE_UP, "*")
     if ":role/" not in short:  # what stands for any object, stack or group
         short = re.sub(r"([/:-])x$", r"\1*", short)
+    short = re.sub(r"(:model-package/[^/]+)/1$", r"\1/*", short)  # any version
     return re.sub(r"\*(-\*)+", "*", short) or "*"
 
 
@@ -59,22 +62,35 @@ def covers(subject: Subject, role: Role, acts: Iterable[Act], when: When, what: 
             role.arn,
             f"needed for {', '.join(sorted({act.why for act in lacking}))}",
             when,
-            f"add to the policies of {role.name}: {json.dumps(statement(lacking))}",
+            f"add to the policies of {role.name}: {_shown(statements(lacking))}",
         )
 
 
-def statement(acts: Iterable[Act]) -> dict[str, object]:
-    """A policy statement that allows these acts."""
-    acts = list(acts)
-    made: dict[str, object] = {
-        "Effect": "Allow",
-        "Action": sorted({act.action for act in acts}),
-        "Resource": sorted({general(act.resource) for act in acts}),
-    }
-    services = sorted({str(act.context["iam:passedtoservice"]) for act in acts if "iam:passedtoservice" in act.context})
-    if services and all(act.action == "iam:PassRole" for act in acts):
-        made["Condition"] = {"StringEquals": {"iam:PassedToService": services}}
+def statements(acts: Iterable[Act]) -> list[dict[str, object]]:
+    """Policy statements that allow these acts and little else: one for each service, and for what bounds it.
+
+    A role is passed on to the service that it is meant for alone, and a key used by way of the service that uses it.
+    """
+    grouped: dict[tuple[str, ...], list[Act]] = {}
+    for act in acts:
+        alone = act.action if act.action == "iam:PassRole" else act.action.partition(":")[0]
+        bounds = [f"{key}={act.context[name]}" for name, key in BOUNDS.items() if name in act.context]
+        grouped.setdefault((alone, str(general(act.resource) == "*"), *bounds), []).append(act)
+    made = []
+    for (_, _, *bounds), group in sorted(grouped.items(), key=lambda item: item[0]):
+        one: dict[str, object] = {
+            "Effect": "Allow",
+            "Action": sorted({act.action for act in group}),
+            "Resource": sorted({general(act.resource) for act in group}),
+        }
+        if bounds:
+            one["Condition"] = {"StringEquals": dict(bound.split("=", 1) for bound in bounds)}
+        made.append(one)
     return made
+
+
+def _shown(made: list[dict[str, object]]) -> str:
+    return json.dumps(made[0] if len(made) == 1 else made)
 
 
 def there(subject: Subject, arn: str, what: str, when: When, fix: str) -> Role | None:

@@ -8,11 +8,12 @@ from botocore.exceptions import ClientError
 
 from ..publish.catalog import LAUNCH_ROLE_TAG, PORTFOLIO_TAG
 from .findings import Report
+from .preparing import aws, deploy
 from .roles import Answer, may
 from .subject import Subject
 from .versions import report_tag
 
-_DEPLOY = "deploy catalog.yaml in this account and region; its output SeedBucket is the name"
+WHOEVER_LAUNCHES = "<ARN of the Studio execution role, with its path>"
 
 
 def check(subject: Subject) -> None:
@@ -27,23 +28,40 @@ def check(subject: Subject) -> None:
                 _object(subject)
 
 
+def _deploy(subject: Subject) -> str:
+    made = deploy(subject.home, "catalog.yaml", PrincipalArn1=WHOEVER_LAUNCHES)
+    return f"{made}; its output SeedBucket is what --bucket takes"
+
+
 def _bucket(subject: Subject) -> bool:
     s3, bucket, report = subject.home.client("s3"), subject.bucket, subject.report
     if not bucket:
-        report.add("no seed bucket", "seed_bucket", "there is nowhere to publish to", "publish", _DEPLOY)
+        report.add(
+            "no seed bucket",
+            "the answer seed_bucket, or --bucket",
+            "there is nowhere to publish to",
+            "publish",
+            _deploy(subject),
+        )
         return False
     try:
         head = s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=subject.home.id)
     except ClientError as error:
         if error.response["Error"].get("Code") in {"404", "NoSuchBucket"}:
-            report.add("the seed bucket does not exist", bucket, "publishing uploads to it", "publish", _DEPLOY)
+            report.add(
+                "the seed bucket does not exist", bucket, "publishing uploads to it", "publish", _deploy(subject)
+            )
         else:
+            home = subject.home
+            policy = f"sagemaker-seed/sagemaker-seed-publisher-{home.region}"
+            publisher = f"arn:{home.partition}:iam::{home.id}:policy/{policy}"
             report.add(
                 "the seed bucket is not ours",
                 bucket,
                 f"it belongs to another account than {subject.home.id}, or may not be listed",
                 "publish",
-                f"{_DEPLOY}; or attach the policy sagemaker-seed-publisher of catalog.yaml to whoever publishes",
+                f"{_deploy(subject)}; or, if it is there: aws iam attach-role-policy --role-name '<who publishes>' "
+                f"--policy-arn {publisher}",
             )
         return False
     region = head.get("BucketRegion", subject.home.region)
@@ -85,7 +103,7 @@ def _tags(subject: Subject) -> None:
                 f"s3://{subject.bucket}",
                 f"the bucket has no tag {tag}, by which publishing finds it",
                 "publish",
-                f"{_DEPLOY}; or give --{attribute.replace('_', '-')}",
+                f"{deploy(subject.home, 'catalog.yaml')}; or give --{attribute.replace('_', '-')}",
             )
 
 
@@ -117,7 +135,10 @@ def _versioning(subject: Subject) -> None:
             f"s3://{subject.bucket} ({status})",
             "what older versions of the product launch from could be lost for good by one deletion",
             "launch",
-            f"aws s3api put-bucket-versioning --bucket {subject.bucket} --versioning-configuration Status=Enabled",
+            aws(
+                subject.home,
+                f"s3api put-bucket-versioning --bucket {subject.bucket} --versioning-configuration Status=Enabled",
+            ),
         )
 
 

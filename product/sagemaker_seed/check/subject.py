@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +16,7 @@ from ..templates.desired import Desired
 from ..templates.values import UNKNOWN
 from . import roles
 from .findings import Report
-from .roles import Role
+from .roles import Managed, Role
 
 # The longest that SageMaker gives: names, and so the patterns of policies, must hold for these too.
 LONGEST_NAME = "n" * 32
@@ -28,6 +30,7 @@ LAYOUTS = {
 NOBODY, ANYBODY = "0" * 12, "1" * 12  # account ids where none is looked into: of this account, and of another
 KEY_ID = "00000000-0000-0000-0000-000000000000"  # of the key that a launch will make
 AT_ONCE = 8
+ROLE = re.compile(r"arn:[a-z-]+:iam::[0-9]{12}:role/[\w+=,.@/-]+(?=\")")
 
 Resources = dict[str, tuple[str, dict[str, Any]]]
 
@@ -61,6 +64,7 @@ class Subject:
         desired: the template under the longest names; None if it cannot be evaluated.
         bucket_tags: of the seed bucket.
         endpoints: by stage, the resources of the seed's endpoint template there, if it can be evaluated.
+        pool: what reads several things at once.
         object_tags: tags of the published seed code; None while it is not published.
     """
 
@@ -81,7 +85,9 @@ class Subject:
     bucket_tags: Mapping[str, str] = field(default_factory=dict)
     endpoints: dict[str, Resources] = field(default_factory=dict)
     object_tags: Mapping[str, str] | None = None
-    _roles: dict[str, Role | None] = field(default_factory=dict)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(AT_ONCE))
+    _roles: dict[str, Future[Role | None]] = field(default_factory=dict)
+    _managed: Managed = field(default_factory=Managed)
 
     def account_of(self, arn: str) -> Account | None:
         """The account of an ARN, if it can be looked into."""
@@ -91,29 +97,25 @@ class Subject:
     def role(self, arn: str) -> Role | None:
         """The role of this ARN, with its policies; None if there is none, or nobody may look."""
         self.read_roles([arn])
-        return self._roles[arn]
+        return self._roles[arn].result()
 
     def read_roles(self, arns: Iterable[str]) -> None:
-        """Reads roles, several at once."""
-        clients: dict[str, Any] = {}
-        wanted = [arn for arn in dict.fromkeys(arns) if arn not in self._roles]
-        if not wanted:
-            return
-        for arn in wanted:
-            account = self.account_of(arn)
-            if account is not None and account.id not in clients:
-                clients[account.id] = account.client("iam")
+        """Begins to read roles, several at once: whoever asks for one waits for that one alone."""
+        for arn in arns:
+            if arn not in self._roles:
+                account = self.account_of(arn)
+                self._roles[arn] = self.pool.submit(self._read, account and account.client("iam"), arn)
 
-        def read(arn: str) -> Role | None:
-            iam = clients.get(arn.split(":")[4])
-            if iam is None:
-                return None
+    def _read(self, iam: Any, arn: str) -> Role | None:
+        if iam is not None:
             with self.report.looking_at(arn):
-                return roles.read(iam, arn)
-            return None
+                return roles.read(iam, arn, self._managed)
+        return None
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            self._roles.update(zip(wanted, pool.map(read, wanted), strict=True))
+    def read_ahead(self) -> None:
+        """Begins to read every role that the template names, which is most of what a check waits for."""
+        named = ROLE.findall(json.dumps(list(self.resources.values()), default=str))
+        self.read_roles(sorted(arn for arn in {*named, self.launch_role_arn} if arn and self.account_of(arn)))
 
     @cached_property
     def resources(self) -> Resources:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from ..accounts.names import STACK_SET_ROLES
 from ..policies import evaluate
 from . import roles
 from .findings import When
 from .inference import model_acts, test_acts
+from .preparing import deploy
 from .roles import Answer, Role, trusts_role
 from .stages import (
     actions,
@@ -22,9 +24,7 @@ from .stages import (
     variables,
 )
 from .statements import Act, covers, there, trusts
-from .subject import Subject
-
-_DEPLOY = "deploy target-account.yaml in that account, with DataScienceAccountId={home}"
+from .subject import LAYOUTS, Subject
 
 
 def check(subject: Subject) -> None:
@@ -39,7 +39,7 @@ def check(subject: Subject) -> None:
 
 def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
     deploy_role, cloudformation_role = _roles(subject, stage)
-    fix = _DEPLOY.format(home=subject.home.id) if elsewhere else "deploy data-science-account.yaml in this account"
+    fix = prepared(subject, stage)
     if elsewhere and deploy_role:
         role = there(subject, deploy_role, f"the {stage} deploy role", "deploy", fix)
         if role is not None:
@@ -56,11 +56,22 @@ def _stage(subject: Subject, stage: str, *, elsewhere: bool) -> None:
                 trusts(subject, role, "cloudformation.amazonaws.com", what, "deploy")
                 reads(subject, role, what)
     if model := model_role(subject, stage):
+        word = next(words[stage] for words in LAYOUTS.values() if stage in words)
+        fix += f"; or launch with the role that is there: SageMakerExecutionRole{word}Name=<path and name>"
         role = there(subject, model, f"the {stage} model's role", "deploy", fix)
         if role is not None:
             trusts(subject, role, "sagemaker.amazonaws.com", f"the {stage} model's role", "deploy")
             reads(subject, role, f"the {stage} model's role")
             covers(subject, role, model_acts(subject, stage), "deploy", f"the {stage} model's role")
+
+
+def prepared(subject: Subject, stage: str) -> str:
+    """The command that makes the roles of a stage's account."""
+    account, target = subject.stage_ids[stage], subject.desired.texts.get("DeployTarget") if subject.desired else ""
+    if account == subject.home.id:
+        return deploy(subject.home, "data-science-account.yaml")
+    by = {"DeployTarget": target} if target in STACK_SET_ROLES else {}
+    return deploy(subject.home, "target-account.yaml", account, DataScienceAccountId=subject.home.id, **by)
 
 
 def _roles(subject: Subject, stage: str) -> tuple[str, str]:

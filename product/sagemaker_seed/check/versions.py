@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from ..errors import BadInput
 from ..publish.release import OBJECT_TAG, read_template
+from .preparing import aws
 from .subject import AT_ONCE, Subject
 
 NEWEST = 20  # versions that are looked at
@@ -44,14 +45,14 @@ def _version(subject: Subject, servicecatalog: Any, s3: Any, product_id: str, ve
     key = key.partition("/")[2].partition("?")[0]
     if not key:
         return
-    hide = (
-        f"aws servicecatalog update-provisioning-artifact --product-id {product_id} "
-        f"--provisioning-artifact-id {version['Id']} --no-active"
-    )
+    ids = f"--product-id {product_id} --provisioning-artifact-id {version['Id']}"
+    hide = aws(subject.home, f"servicecatalog update-provisioning-artifact {ids} --no-active")
     try:
         body = s3.get_object(Bucket=subject.bucket, Key=key)["Body"].read().decode()
     except ClientError as error:
         _gone(subject, error, f"template {key}", version, hide)
+        return
+    if body == subject.template:  # its seed code is looked at already
         return
     try:
         code = read_template(body, key).get("Mappings", {}).get("Seed", {}).get("Code", {})
@@ -87,6 +88,9 @@ def report_tag(subject: Subject, key: str, tags: Mapping[str, str]) -> None:
             f"s3://{subject.bucket}/{key}",
             f"a launch role reads only objects tagged {OBJECT_TAG['Key']}=true; this has {value or 'none'}",
             "launch",
-            f"aws s3api put-object-tagging --bucket {subject.bucket} --key {key} "
-            f"--tagging 'TagSet=[{{Key={OBJECT_TAG['Key']},Value=true}}]'",
+            aws(
+                subject.home,
+                f"s3api put-object-tagging --bucket {subject.bucket} --key {key} "
+                f"--tagging 'TagSet=[{{Key={OBJECT_TAG['Key']},Value=true}}]'",
+            ),
         )

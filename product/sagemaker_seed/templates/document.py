@@ -61,6 +61,7 @@ PSEUDO_PARAMETERS = {
 LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 # ${Name}, ${Name.Attribute}; ${!Literal} stays as it is, less the exclamation mark.
 PLACEHOLDER = re.compile(r"\$\{(?P<literal>!)?(?P<name>[^}]*)\}")
+ALIAS = re.compile(r"(?:^|[\s,\[{])\*[^\s,\]}]", re.MULTILINE)  # what may be one; looking for sure takes a second pass
 MAX_DESCRIPTION = 1024
 
 
@@ -155,7 +156,8 @@ def _from_yaml(text: str) -> Any:
     import yaml
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_loader())):
+        events = yaml.parse(text, Loader=_loader()) if ALIAS.search(text) else ()
+        if any(isinstance(event, yaml.AliasEvent) for event in events):
             raise TemplateError("Template format error: YAML aliases are not allowed in CloudFormation templates")
         return yaml.load(text, Loader=_loader())  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
