@@ -7,6 +7,7 @@ inference take: what is missing is found before, and nothing after.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -471,10 +472,28 @@ def found_in(world: World, case: str, act: Break, what: str, folder: Path) -> di
         scene.more["parameters"] = {"RetrainOnDrift": "yes"}
         act(scene)
         findings = scene.check()
-    found = [finding for finding in findings if finding["what"].startswith(what)]
-    assert found, findings
-    assert all(found[0].values()), found[0]
+        found = [finding for finding in findings if finding["what"].startswith(what)]
+        assert found, findings
+        assert all(found[0].values()), found[0]
+        several = len([f for f in findings if f["where"] == found[0]["where"]]) > 1  # each has its own statement
+        assert " lacks " not in what or several or mended(scene, found[0]), found[0]
     return found[0]
+
+
+STATEMENT = re.compile(r"add to the policies of (\S+): (.+)")
+
+
+def mended(scene: Scene, finding: dict[str, str]) -> bool:
+    """Whether the statement of a finding, put where it says, leaves nothing of it."""
+    match = STATEMENT.fullmatch(finding["fix"])
+    assert match is not None
+    number = finding["where"].split(":")[4]
+    iam = scene.made.aws.client("iam", number)
+    document = json.dumps({"Version": "2012-10-17", "Statement": json.loads(match[2])})
+    iam.put_role_policy(RoleName=match[1], PolicyName="fix", PolicyDocument=document)
+    scene.undo.callback(iam.delete_role_policy, RoleName=match[1], PolicyName="fix")
+    left = [f for f in scene.check() if f["where"] == finding["where"] and " lacks " in f["what"]]
+    return left == []
 
 
 @pytest.mark.parametrize("name", FAULTS)

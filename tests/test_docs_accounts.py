@@ -51,9 +51,14 @@ sys.exit(main())
 
 
 def run(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the page with the AWS CLI, which uv brings."""
+    """Runs a command of the page."""
+    return run_cli(line.replace("111111111111", IDS["science"]), environment)
+
+
+def run_cli(line: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command with the AWS CLI, which uv brings."""
     uv = str(Path(sys.executable).with_name("uv"))
-    words = shlex.split(line.replace("111111111111", IDS["science"]))
+    words = shlex.split(line)
     assert words[0] == "aws"
     return subprocess.run(
         [uv, "tool", "run", "--quiet", "--from", "awscli", "python", "-c", AWS, *words[1:]],
