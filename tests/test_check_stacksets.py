@@ -159,3 +159,10 @@ def test_a_fault_is_found(name: str, places: Places, tmp_path: Path) -> None:
     assert found, findings
     assert found[0]["when"] in {"deploy", "build"}
     assert part in " ".join(found[0].values()), found
+
+
+@pytest.mark.parametrize("target", [SELF_MANAGED, SERVICE_MANAGED, "same-account"])
+def test_a_rehearsal_s_accounts_have_what_batch_inference_takes(target: str, tmp_path: Path) -> None:
+    seed = read_seed(render([f"aws_region={REGION}", f"deploy_target={target}", "inference=batch"], tmp_path))
+    with ground(seed, Console(json=True)) as made:
+        assert check_in(made, seed, Console(json=True))["findings"] == []

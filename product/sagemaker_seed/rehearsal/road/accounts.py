@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...accounts.names import role_names
 from ...errors import BadInput, SeedError
 from ...publish.release import read_template
 from . import stacks
@@ -143,17 +144,19 @@ def deploy_templates(journey: Journey) -> None:
         outputs |= _deploy(journey, "data-science", journey.template(name))
     journey.publisher_role = _publisher(journey, outputs["PublisherPolicyArn"])
     for stage in journey.stages if journey.units else ():
-        for template in given or [journey.template(name) for name in stage_templates(journey)]:
+        for template in given or [journey.template("target-account.yaml")]:
             _deploy(journey, stage.name, template)
-        if journey.options.drift:
-            _deploy(journey, stage.name, journey.template("watching.yaml"))
+    # Where every stage is in one account its roles are there already, and take what is on top of them.
+    for account in [stage.name for stage in journey.stages] if journey.units else ["data-science"]:
+        for name in _besides(journey):
+            _deploy(journey, account, journey.template(name))
 
 
-def stage_templates(journey: Journey) -> list[str]:
-    """The templates for the account of a stage, by the kind of inference that the seed was rendered for."""
-    ours = journey.options.product is None
+def _besides(journey: Journey) -> list[str]:
+    """What an account with a stage gets on top of its roles: by the kind of inference of the seed, and to watch it."""
+    ours = journey.options.product is None and not journey.options.account_templates
     stored = ours and journey.seed.answers["inference"] in STORED
-    return ["target-account.yaml", *(["stored-inference.yaml"] if stored else [])]
+    return [*(["stored-inference.yaml"] if stored else []), *(["watching.yaml"] if journey.options.drift else [])]
 
 
 def _publisher(journey: Journey, policy: str) -> str:
@@ -167,7 +170,7 @@ def _publisher(journey: Journey, policy: str) -> str:
 def _deploy(journey: Journey, account: str, template: Path) -> dict[str, str]:
     known = {**known_parameters(journey), "PrincipalArn1": journey.studio_role}
     if journey.options.product is None:
-        known["DeployTarget"] = journey.target
+        known |= {"DeployTarget": journey.target, **role_names(journey.target, here=account == "data-science")}
     declared = read_template(template.read_text(), template.name).get("Parameters", {})
     parameters = {name: known[name] for name in declared if name in known}
     name = f"{PREFIX}{template.stem}"
