@@ -512,7 +512,12 @@ FAULTS: dict[str, tuple[Break, str, str, str]] = {
         "put-object-tagging",
     ),
     "no version to launch": (hidden, "no version can be launched", "launch", "--active"),
-    "a template that is no YAML": (template("Resources:\n", "Resources: [\n"), "cannot be bound", "publish", "no YAML"),
+    "a template that is no YAML": (
+        template("Resources:\n", "Resources: [\n"),
+        "the template cannot be bound",
+        "publish",
+        "no YAML",
+    ),
     "a template with a key twice": (
         template("Mappings:\n", "Conditions: {}\nMappings:\n"),
         "the template is no template",

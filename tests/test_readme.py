@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import check_page
 import pytest
 from sagemaker_seed import answers as rules
 from sagemaker_seed.policies import listed
@@ -92,6 +93,12 @@ def test_the_questions_are_all_there_in_order_with_their_defaults() -> None:
     for name, shown in rows:
         default = asked[name][0] if isinstance(asked[name], list) else asked[name]
         assert shown == ("made from the name" if "<<" in default else default or "empty")
+
+
+def test_the_page_of_the_check_lists_every_fault_that_the_tests_seed() -> None:
+    assert check_page.PAGE.read_text() == check_page.page(), "run: python tests/check_page.py"
+    assert check_page.table().count("\n") > 100
+    assert f"(docs/{check_page.PAGE.name})" in README
 
 
 def test_the_tree_is_what_is_rendered() -> None:
