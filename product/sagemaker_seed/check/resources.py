@@ -135,6 +135,7 @@ ONLY_FOR: dict[str, dict[str, str]] = {
         "logs:PutResourcePolicy": "ResourcePolicyDocument",
         "s3:REST.PUT.OBJECT": "DataProtectionPolicy",
     },
+    "AWS::SageMaker::Pipeline": {"s3:GetObject": "PipelineDefinitionS3Location"},  # a definition that is not inline
     "AWS::S3::Bucket": {
         "iam:PassRole": "ReplicationConfiguration",
         "s3:CreateBucketMetadataTableConfiguration": "MetadataTableConfiguration",
