@@ -70,8 +70,7 @@ def _switched_on(journey: Journey) -> str:
         "Watch production", {name: json.dumps(text, indent=2) + "\n" for name, text in changed.items()}
     )
     confirm(journey, expect=len(journey.follower.pipelines))
-    endpoints = journey.client("sagemaker", STAGE).list_endpoints()["Endpoints"]
-    name = str(endpoints[0]["EndpointName"])
+    name = str(journey.endpoints[STAGE]["name"])
     dashboards = journey.client("cloudwatch", STAGE).list_dashboards()["DashboardEntries"]
     names = ", ".join(entry["DashboardName"] for entry in dashboards)
     journey.say(f"{name} is captured and monitored; dashboard {names}")
@@ -80,7 +79,7 @@ def _switched_on(journey: Journey) -> str:
 
 def _default_bucket(journey: Journey) -> None:
     """The bucket that SageMaker makes in an account when somebody first works there."""
-    bucket = f"sagemaker-{journey.region}-{journey.accounts[STAGE]}"
+    bucket = f"sagemaker-{journey.region}-{journey.account(STAGE)}"
     s3 = journey.client("s3", STAGE)
     if bucket not in {found["Name"] for found in s3.list_buckets()["Buckets"]}:
         where = {} if journey.region == "us-east-1" else {"LocationConstraint": journey.region}
@@ -107,7 +106,7 @@ def _shifted(cell: str) -> str:
 def _send(journey: Journey, endpoint: str, rows: Sequence[Sequence[str]]) -> None:
     """Sends rows in a few requests, and waits until they have been captured."""
     runtime, s3 = journey.client("sagemaker-runtime", STAGE), journey.client("s3", STAGE)
-    bucket = f"sagemaker-{journey.region}-{journey.accounts[STAGE]}"
+    bucket = f"sagemaker-{journey.region}-{journey.account(STAGE)}"
     before = _captured(s3, bucket, endpoint)
     parts = [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)][:REQUESTS]
     for part in parts:
@@ -137,7 +136,7 @@ def _monitored(journey: Journey, sagemaker: Any, endpoint: str) -> list[dict[str
     """
     rule = f"sagemaker-{journey.project.id}-prod-monitor"
     try:
-        deliveries = journey.aws.let_time_come(rule, journey.accounts[STAGE])
+        deliveries = journey.aws.let_time_come(rule, journey.account(STAGE))
     except EmbeddedAwsError as error:
         raise SeedError(f"the monitor cannot be started: {error}") from None
     for delivery in deliveries:

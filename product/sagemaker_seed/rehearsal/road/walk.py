@@ -248,8 +248,11 @@ def _of_layout(journey: Journey, steps: list[Stage]) -> list[Stage]:
     """The steps for as many stages as there are.
 
     Raises:
-        BadInput: the rehearsal is to end at a step that there is not.
+        BadInput: the rehearsal is to end at a step that there is not, or to watch what has no monitor.
     """
+    kind = journey.seed.answers["inference"] if journey.options.drift else "real-time"
+    if kind != "real-time":
+        raise BadInput(f"--drift needs an endpoint with a monitor, which inference={kind} does not have")
     count, until = len(journey.stages), journey.options.until
     found = [step for step in steps if step.layout in {None, count}]
     if until in {step.name for step in steps} - {step.name for step in found}:

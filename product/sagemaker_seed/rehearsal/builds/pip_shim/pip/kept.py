@@ -23,7 +23,7 @@ OWN = "_pip_of_the_build.pth"
 """Of the build that stands for pip; the next has another."""
 INSTALLED = (".dist-info", ".egg-info")
 # A line of a requirements file that does not name a release: another file, an option, an address, a path.
-ELSEWHERE = re.compile(r"^\s*(-[^-]|--(?!hash=)|\.|/|[^#]*(://|@ ))", re.M)
+ELSEWHERE = re.compile(r"^[ \t]*(-[^-]|--(?!hash=)|\.|/|[^#\n]*(://|@ ))", re.M)
 
 
 def key(files: list[str], options: list[str], own: dict[str, Any]) -> str:
