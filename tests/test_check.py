@@ -956,7 +956,7 @@ def test_without_schemas_the_command_that_brings_them_is_named(
     monkeypatch.setattr(flow, "data_folder", schemas.data_folder.__wrapped__)  # not what is remembered
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert main(["check", str(seed.folder), "--to", "nowhere"]) == 1
-    assert "pip install 'cfn-lint" in capsys.readouterr().err
+    assert "pip install 'sagemaker-seed[check]'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("colour", [True, False])

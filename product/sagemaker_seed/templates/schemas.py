@@ -172,7 +172,7 @@ def data_folder() -> Path:
     found = importlib.util.find_spec("cfnlint")
     folder = Path(found.origin).parent / "data" / "schemas" if found is not None and found.origin else None
     if folder is None or not (folder / "providers" / f"{FALLBACK_REGION}.json").is_file():
-        raise RuntimeError("No resource schemas of CloudFormation are installed: pip install 'cfn-lint>=1.58,<2'")
+        raise RuntimeError("No resource schemas of CloudFormation are installed: pip install 'sagemaker-seed[check]'")
     return folder
 
 
