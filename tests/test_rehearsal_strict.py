@@ -137,13 +137,6 @@ REMOVED = [
     ),
     (
         ACCOUNT,
-        "TrainRole",
-        "Pipelines",
-        "train",
-        "sagemaker-seed-train lacks sagemaker:DescribePipeline for Train/Train",
-    ),
-    (
-        ACCOUNT,
         "TrainingRole",
         "CodeDataAndModels",
         "train",
@@ -158,24 +151,10 @@ REMOVED = [
     ),
     (
         ACCOUNT,
-        "BuildRole",
-        "Groups",
-        "staging",
-        "sagemaker-seed-build lacks sagemaker:DescribeModelPackageGroup for Build/Build",
-    ),
-    (
-        ACCOUNT,
         "TestRole",
         "OtherAccounts",
         "staging",
         "sagemaker-seed-test lacks sts:AssumeRole for DeployStaging/Test",
-    ),
-    (
-        TARGET,
-        "DeployRole",
-        "EndpointStacks",
-        "staging",
-        "sagemaker-seed-deploy lacks cloudformation:DescribeStacks for DeployStaging/Deploy",
     ),
     (
         TARGET,

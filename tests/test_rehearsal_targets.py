@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,30 +28,18 @@ PROVIDERS = {
 STACKSETS = "stacksets"
 
 
-@pytest.fixture(scope="module")
-def roads() -> dict[str, dict[str, Any]]:
-    """What each road left, once it has been walked."""
-    return {}
+@pytest.mark.parametrize("target", ROADS)
+def test_a_target_s_road_leads_to_tested_endpoints_and_nobody_is_refused_anything(target: str, tmp_path: Path) -> None:
+    answers = (f"deploy_target={target}", f"stages={ROADS[target]}")
+    options = Options(None, answers, tmp_path, strict=True, page=tmp_path / "rehearsal.html")
+    road = walk(options, Silent()) | {"html": (tmp_path / "rehearsal.html").read_text()}
+    every_stage_is_deployed_by_the_action_of_the_target_and_tested_and_approved(target, road)
+    every_stage_serves_the_approved_model_and_has_the_results_of_its_tests(target, road)
+    accounts_and_units_are_those_that_the_target_needs(target, road)
+    nobody_was_refused_anything_and_what_a_target_adds_is_needed(target, road)
 
 
-@pytest.fixture(params=ROADS)
-def target(request: pytest.FixtureRequest) -> str:
-    """A deploy target."""
-    return str(request.param)
-
-
-@pytest.fixture
-def road(target: str, roads: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the strict rehearsal of a target leaves."""
-    if target not in roads:
-        folder = tmp_path_factory.mktemp(target)
-        answers = (f"deploy_target={target}", f"stages={ROADS[target]}")
-        options = Options(None, answers, folder, strict=True, page=folder / "rehearsal.html")
-        roads[target] = walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
-    return roads[target]
-
-
-def test_every_stage_is_deployed_by_the_action_of_the_target_and_tested_and_approved(
+def every_stage_is_deployed_by_the_action_of_the_target_and_tested_and_approved(
     target: str, road: dict[str, Any]
 ) -> None:
     stages = LAYOUTS[ROADS[target]]
@@ -68,9 +57,7 @@ def test_every_stage_is_deployed_by_the_action_of_the_target_and_tested_and_appr
     assert steps[steps.index("approve") + 1 :] == [stage.name for stage in stages]
 
 
-def test_every_stage_serves_the_approved_model_and_has_the_results_of_its_tests(
-    target: str, road: dict[str, Any]
-) -> None:
+def every_stage_serves_the_approved_model_and_has_the_results_of_its_tests(target: str, road: dict[str, Any]) -> None:
     stages = LAYOUTS[ROADS[target]]
     project = road["project"]
     assert {stage: (said["name"], said["status"]) for stage, said in road["endpoints"].items()} == {
@@ -82,7 +69,7 @@ def test_every_stage_serves_the_approved_model_and_has_the_results_of_its_tests(
     assert all(f"{stage.name} endpoint" in road["html"] for stage in stages)
 
 
-def test_accounts_and_units_are_those_that_the_target_needs(target: str, road: dict[str, Any]) -> None:
+def accounts_and_units_are_those_that_the_target_needs(target: str, road: dict[str, Any]) -> None:
     own = [stage.name for stage in LAYOUTS[ROADS[target]]] if target != "same-account" else []
     management = ["management"] if target == "stackset-service-managed" else []
     assert list(road["accounts"]) == ["data-science", *management, *own]
@@ -94,7 +81,7 @@ def test_accounts_and_units_are_those_that_the_target_needs(target: str, road: d
     assert of_a_set == (set(own) if target.startswith("stackset-") else set())
 
 
-def test_nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: str, road: dict[str, Any]) -> None:
+def nobody_was_refused_anything_and_what_a_target_adds_is_needed(target: str, road: dict[str, Any]) -> None:
     assert road["refusals"] == []
     granted = {name(grant): grant["needed"] for grant in road["grants"]}
     of_sets = {key[1:]: needed for key, needed in granted.items() if STACKSETS in key}
