@@ -20,6 +20,8 @@ from sagemaker_seed.rehearsal.road.stacks import deploy
 from test_embedded_access_strict import Role, allow, deny, document, numbers, refusal
 from test_product_templates import PROJECT, Resolved, load
 
+pytestmark = pytest.mark.slow
+
 REGION = "eu-west-1"
 HERE, THERE = "611111111111", "622222222222"
 TEMPLATES = Path(__file__).parent.parent / "product/cloudformation"

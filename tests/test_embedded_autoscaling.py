@@ -10,6 +10,8 @@ from resource_support import Stack, error_of
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from support import REGION
 
+pytestmark = pytest.mark.slow
+
 DIMENSION = "sagemaker:variant:DesiredInstanceCount"
 
 

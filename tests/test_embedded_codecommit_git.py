@@ -23,6 +23,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
+pytestmark = pytest.mark.slow
+
 REGION = "eu-west-1"
 MINE, OTHER = "111111111111", "222222222222"
 AUTHOR = ("-c", "user.name=Ann", "-c", "user.email=ann@example.com")

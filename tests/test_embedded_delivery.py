@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 from delivery_support import REGION, Delivery, Pipeline, action, ask, stage, until
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = stage("Deploy", ask())
 UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 

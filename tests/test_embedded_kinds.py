@@ -17,6 +17,8 @@ from sagemaker_seed.rehearsal.serving.transforming import TooLarge, payloads
 LINES = """
 from flask import Response
 
+pytestmark = pytest.mark.slow
+
 def model_fn(model_dir):
     return None
 

@@ -12,6 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws, EmbeddedAwsError
 
+pytestmark = pytest.mark.slow
+
 REGION, HERE, THERE = "eu-west-1", "111111111111", "222222222222"
 METRIC = {"MetricName": "violations", "Dimensions": [{"Name": "Endpoint", "Value": "e"}]}
 ALARM = {
