@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..provider import Context, Made, ResourceFailed
@@ -53,13 +54,18 @@ def _update(context: Context, made: Made, old: Properties, new: Properties) -> M
     stale = {target["Id"] for target in old.get("Targets", [])} - {target["Id"] for target in targets}
     if stale:
         events.remove_targets(Rule=name, EventBusName=bus, Ids=sorted(stale))
+    _retag(events, arn, tags_of(context, new))
+    return made
+
+
+def _retag(events: Any, arn: str, wanted: Mapping[str, str]) -> None:
+    """Of a rule or a bus."""
     retag(
         events.list_tags_for_resource(ResourceARN=arn)["Tags"],
-        tags_of(context, new),
+        wanted,
         lambda tags: events.tag_resource(ResourceARN=arn, Tags=tag_list(tags)),
         lambda keys: events.untag_resource(ResourceARN=arn, TagKeys=keys),
     )
-    return made
 
 
 def _remove(events: Any, name: str, bus: str) -> None:
@@ -96,12 +102,7 @@ def _let_in(events: Any, name: str, old: Any, new: Any) -> None:
 def _update_bus(context: Context, made: Made, old: Properties, new: Properties) -> Made:
     events, arn = context.client("events"), made.attributes["Arn"]
     _let_in(events, made.physical_id, old.get("Policy"), new.get("Policy"))
-    retag(
-        events.list_tags_for_resource(ResourceARN=arn)["Tags"],
-        tags_of(context, new),
-        lambda tags: events.tag_resource(ResourceARN=arn, Tags=tag_list(tags)),
-        lambda keys: events.untag_resource(ResourceARN=arn, TagKeys=keys),
-    )
+    _retag(events, arn, tags_of(context, new))
     return made
 
 
