@@ -854,18 +854,22 @@ def test_a_stage_that_may_not_be_looked_into_is_said(made: Ground, seed: Seed) -
     assert [note.split(":")[0].split()[0] for note in result["notes"]] == ["staging", "prod"]
 
 
+def assert_found(findings: list[dict[str, str]], what: str, when: str, part: str) -> None:
+    """Whether a fault was found, when it fails, with a part of what is said, and with nothing left out."""
+    found = [finding for finding in findings if what in finding["what"]]
+    assert found, findings
+    assert found[0]["when"] == when, found
+    assert part in " ".join(found[0].values()), found
+    assert all(found[0][part] for part in ("where", "why", "fix")), found
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found(name: str, made: Ground, seed: Seed, tmp_path: Path) -> None:
     act, what, when, part = FAULTS[name]
     with ExitStack() as undo:
         scene = Scene(made, seed, tmp_path, undo)
         act(scene)
-        findings = scene.check()
-    found = [finding for finding in findings if what in finding["what"]]
-    assert found, findings
-    assert found[0]["when"] == when, found
-    assert part in " ".join(found[0].values()), found
-    assert all(found[0][part] for part in ("where", "why", "fix")), found
+        assert_found(scene.check(), what, when, part)
 
 
 def test_the_command_prints_json_and_fails_on_findings(

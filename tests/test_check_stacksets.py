@@ -14,7 +14,7 @@ from sagemaker_seed.console import Console
 from sagemaker_seed.rehearsal.checking import Ground, check_in, ground
 from sagemaker_seed.rehearsal.rendering import render
 from support import REGION
-from test_check import Break, Scene, lacks, option, template, trusts
+from test_check import Break, Scene, assert_found, lacks, option, template, trusts
 
 pytestmark = [
     pytest.mark.slow,
@@ -165,11 +165,7 @@ def test_a_fault_is_found(name: str, places: Places, tmp_path: Path) -> None:
     with ExitStack() as undo:
         scene = Scene(made, seed, tmp_path, undo)
         act(scene)
-        findings = scene.check()
-    found = [finding for finding in findings if what in finding["what"]]
-    assert found, findings
-    assert found[0]["when"] == when
-    assert part in " ".join(found[0].values()), found
+        assert_found(scene.check(), what, when, part)
 
 
 @pytest.mark.parametrize("target", [SELF_MANAGED, SERVICE_MANAGED, "same-account"])

@@ -103,28 +103,34 @@ def test_a_build_of_three_stages_writes_a_file_for_each(
     assert stages == {"dev": "dev", "preprod": "preprod", "prod": "prod"}
 
 
-def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
-    registry: Stubber,
-    environment: dict[str, str],
-    repository: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+@pytest.fixture
+def shadowed(repository: Path) -> Path:
+    """A repository whose production stage keeps version 6 and takes the new model as its shadow."""
     file = repository / "prod-config-template.json"
     stage = json.loads(file.read_text())
     if "UpdatePolicy" not in stage["Parameters"]:
         pytest.skip("only an endpoint in real time has shadows")
     stage["Parameters"] |= {"ShadowOfVersion": 6, "DataCapturePercentage": 100}
     file.write_text(json.dumps(stage))
-    monkeypatch.setattr(build, "ROOT", repository)
+    return repository
+
+
+def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
+    registry: Stubber,
+    environment: dict[str, str],
+    shadowed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(build, "ROOT", shadowed)
     full_build(registry)
     six = PACKAGE_ARN.replace("/7", "/6")
     describe_package(registry, "Approved", arn=six)
-    code, out, err = run(capsys, environment, "--output", repository / "out", "--json")
+    code, out, err = run(capsys, environment, "--output", shadowed / "out", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["shadow_of"] == {"prod": six}
     exports = {
-        name: json.loads((repository / "out" / f"{name}-config-export.json").read_text())["Parameters"]
+        name: json.loads((shadowed / "out" / f"{name}-config-export.json").read_text())["Parameters"]
         for name in ("staging", "prod")
     }
     found = {name: (e["ModelPackageName"], e["ShadowModelPackageName"]) for name, e in exports.items()}
@@ -134,24 +140,18 @@ def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
 def test_a_shadow_of_what_may_not_be_deployed_is_named_by_its_stage_file(
     registry: Stubber,
     environment: dict[str, str],
-    repository: Path,
+    shadowed: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    file = repository / "prod-config-template.json"
-    stage = json.loads(file.read_text())
-    if "UpdatePolicy" not in stage["Parameters"]:
-        pytest.skip("only an endpoint in real time has shadows")
-    stage["Parameters"] |= {"ShadowOfVersion": 6, "DataCapturePercentage": 100}
-    file.write_text(json.dumps(stage))
     full_build(registry)
     describe_package(registry, "Rejected", arn=PACKAGE_ARN.replace("/7", "/6"))
-    code, _, err = run(capsys, environment, "--output", repository / "out")
+    code, _, err = run(capsys, environment, "--output", shadowed / "out")
     assert code == 1
     assert "\nprod-config-template.json: ShadowOfVersion: arn:" in err
     assert err.endswith(
         "/6 is rejected: only an approved model package is deployed. Nothing was written (found 6)\n"
     )
-    assert not (repository / "out").exists()
+    assert not (shadowed / "out").exists()
 
 
 def test_a_build_says_what_it_did(

@@ -87,7 +87,8 @@ def deploys(folder: Path) -> list[tuple[float, float]]:
 def _gate(journey: Journey) -> float:
     """The seconds that the last run of the deploy pipeline spent in the stage Security."""
     client = journey.client("codepipeline")
-    (pipeline,) = (found["name"] for found in client.list_pipelines()["pipelines"] if found["name"][-6:] != "-train")
+    names = [found["name"] for found in client.list_pipelines()["pipelines"]]
+    (pipeline,) = (name for name in names if not name.endswith("-train"))
     (last,) = client.list_pipeline_executions(pipelineName=pipeline, maxResults=1)["pipelineExecutionSummaries"]
     only = {"pipelineExecutionId": last["pipelineExecutionId"]}
     details = client.list_action_executions(pipelineName=pipeline, filter=only)["actionExecutionDetails"]
