@@ -7,6 +7,8 @@ SEED := <<cookiecutter.project_slug>>
 # The security gate runs with what the seed pins, in an environment of its own: .venv may hold other versions.
 GATE := .venv/gate
 GATE_PYTHON ?= $(BIN)/python
+# A module of tests stays with one worker: its fixtures are made once, its tests may go on from one another.
+WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 export UV_PYTHON_DOWNLOADS := never
 # Every job and endpoint of a rehearsal is a new process: it should not compile what it imports.
@@ -46,10 +48,10 @@ rehearse: $(CAN_REHEARSE) ## render the default answers, publish to the embedded
 	@$(BIN)/sagemaker-seed rehearse --output build
 
 test: lint ## everything that CI checks
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest $(WORKERS)
 
 test-fast: $(READY) ## the tests that take less than a minute
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	@$(BIN)/pytest $(WORKERS) -m "not slow"
 
 lint: $(READY) $(GATE)/.ready ## style, types and CloudFormation templates
 	@$(BIN)/ruff check .

@@ -16,6 +16,15 @@ from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from support import REGION, ROOT, Account, BakedProject, clean_environment
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Modules with slow tests come first, so that no worker begins the longest of them when the others are done.
+
+    A module stays whole (`--dist loadfile`): its tests may go on from one another, and its fixtures are made once.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Lets nothing that tests import leave a cache: cookiecutter copies every file of the template folder.
 

@@ -13,11 +13,10 @@ from endpoint_support import REGION, Stage, error_of
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from sagemaker_seed.rehearsal.serving.transforming import TooLarge, payloads
 
+pytestmark = pytest.mark.slow
 # Answers a line for each line, or with the status that a line names.
 LINES = """
 from flask import Response
-
-pytestmark = pytest.mark.slow
 
 def model_fn(model_dir):
     return None
@@ -126,7 +125,6 @@ def served(stage: Stage, name: str, *variants: dict[str, Any], **more: Any) -> d
     return stage.settled(name)
 
 
-@pytest.mark.slow
 def test_a_serverless_endpoint_answers_and_refuses_what_is_more_than_its_concurrency(aws: EmbeddedAws) -> None:
     stage = Stage(aws)
     stage.model("turns")
@@ -172,7 +170,6 @@ def told(stage: Stage, url: str, inference: str) -> dict[str, Any]:
     return dict(eventually(look))
 
 
-@pytest.mark.slow
 def test_an_asynchronous_answer_is_an_object_and_the_topic_is_told(stage: Stage, queue: dict[str, str]) -> None:
     given = {"ContentType": "text/plain", "Accept": "text/csv", "InferenceId": "one"}
     answer = stage.runtime.invoke_endpoint_async(EndpointName="queue", InputLocation=f"{queue['in']}/good", **given)
@@ -185,7 +182,6 @@ def test_an_asynchronous_answer_is_an_object_and_the_topic_is_told(stage: Stage,
     assert said["responseParameters"] == {"contentType": "text/csv", "outputLocation": answer["OutputLocation"]}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "said"),
     [("bad", 'Received client error (415) from model with message "no"'), ("missing", "Unable to read")],
@@ -203,7 +199,6 @@ def test_an_asynchronous_failure_is_an_object_too(stage: Stage, queue: dict[str,
     assert said in heard["failureReason"]
 
 
-@pytest.mark.slow
 def test_each_kind_of_endpoint_is_invoked_in_its_own_way(stage: Stage, queue: dict[str, str]) -> None:
     assert "InvokeEndpointAsync" in error_of(lambda: stage.ask(endpoint="queue"))["Message"]
     call, good = stage.runtime.invoke_endpoint_async, f"{queue['in']}/good"
@@ -213,7 +208,6 @@ def test_each_kind_of_endpoint_is_invoked_in_its_own_way(stage: Stage, queue: di
     assert refused["Code"] == "NotImplementedByEmbeddedAws"
 
 
-@pytest.mark.slow
 def test_a_shadow_gets_its_share_answers_nobody_and_is_captured(aws: EmbeddedAws) -> None:
     stage = Stage(aws)
     stage.model("old")
@@ -271,7 +265,6 @@ def ended(stage: Stage, name: str) -> dict[str, Any]:
     return dict(eventually(look))
 
 
-@pytest.mark.slow
 def test_a_job_asks_the_model_about_every_object(stage: Stage) -> None:
     for key, body in {"a.csv": b"abc\ndef\n", "deep/b.csv": b"xy\n"}.items():
         stage.s3.put_object(Bucket=stage.bucket, Key=f"jobs/each/{key}", Body=body)
@@ -295,7 +288,6 @@ def test_a_job_asks_the_model_about_every_object(stage: Stage) -> None:
     assert {stream["logStreamName"].split("/")[0] for stream in streams} >= set(cases)
 
 
-@pytest.mark.slow
 def test_a_job_that_cannot_be_done_says_why(stage: Stage) -> None:
     stage.s3.put_object(Bucket=stage.bucket, Key="jobs/refused/a.csv", Body=b"refuse 400")
     for name, said in {
@@ -364,7 +356,6 @@ def schedule(role: str, target: str, given: object, **more: Any) -> dict[str, An
     }
 
 
-@pytest.mark.slow
 def test_a_schedule_calls_its_target_when_it_is_made_and_changed(stage: Stage, starter: str) -> None:
     scheduler = stage.aws.client("scheduler", stage.account)
     stage.s3.put_object(Bucket=stage.bucket, Key="jobs/daily/a.csv", Body=b"abc\n")
