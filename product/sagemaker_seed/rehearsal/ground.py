@@ -21,6 +21,7 @@ from werkzeug.test import EnvironBuilder
 
 from .jobs.workshop import Workshop
 from .repositories import address
+from .serving.standby import Standby
 from .wire import Request
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Ground:
     def __init__(self, url: str, *, strict: bool = False) -> None:
         self.url, self.strict = url, strict
         self.workshop = Workshop()
+        self.standby = Standby(self.workshop)
         self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()

@@ -24,6 +24,13 @@ OPT_ML = re.compile(r"(?<![\w./-])/opt/ml(?=/|$|[\s:;,'\"])")
 REASON_LENGTH = 1024
 PYTHONS = {"python", "python3"}
 DEFAULT_SECONDS = 86400
+PYTHON = {
+    "LANG": "C.UTF-8",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONNOUSERSITE": "1",
+}
+"""What Python reads when it starts."""
 # Host names of a job's machines must resolve: addresses of the loopback do, and where the whole of 127/8 is the
 # loopback (Linux), every job gets some of its own, so that its machines can use the same ports as another job's.
 WHOLE_LOOPBACK = sys.platform == "linux"
@@ -80,6 +87,11 @@ def rerooted(text: str, host: Host) -> str:
     return OPT_ML.sub(lambda _: str(host.base), text)
 
 
+def search_path() -> str:
+    """Where a machine's programs are: those of the environment that the rehearsal runs in come first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
 def environment(place: Place, host: Host, given: Mapping[str, str], *, isolated: bool = False) -> dict[str, str]:
     """The environment of a machine: nothing of the server's own but where programs are.
 
@@ -87,13 +99,10 @@ def environment(place: Place, host: Host, given: Mapping[str, str], *, isolated:
     """
     room = host.base.parents[1]
     own = {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PATH": search_path(),
         "HOME": str(room),
         "TMPDIR": str(room / "tmp"),
-        "LANG": "C.UTF-8",
-        "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONNOUSERSITE": "1",
+        **PYTHON,
         "SAGEMAKER_BASE_DIR": str(host.base),
         "AWS_REGION": place.aws.region,
     }

@@ -238,7 +238,7 @@ class Endpoints:
         aws = Aws(self._ground, actor, region)
         patience = settings.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS)
         seat = Seat(endpoint.name, endpoint.arn, name, patience)
-        server = ModelServer.started(self._ground.workshop, aws, seat, model.contents)
+        server = ModelServer.started(self._ground.standby, aws, seat, model.contents)
         return Variant(
             settings=settings,
             image=model.contents.image,

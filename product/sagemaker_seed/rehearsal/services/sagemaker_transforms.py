@@ -208,7 +208,7 @@ def _transform(ground: Ground, job: Job, region: str) -> None:
     contents = job.model.contents
     environment = {**contents.environment, **(given.get("Environment") or {}), "SAGEMAKER_BATCH": "true"}
     seat = Seat(job.name, job.arn, job.name, log_group=LOG_GROUP)
-    server = ModelServer.started(ground.workshop, aws, seat, replace(contents, environment=environment))
+    server = ModelServer.started(ground.standby, aws, seat, replace(contents, environment=environment))
     try:
         for key, below in objects:
             _one(aws, job, server, key, below)

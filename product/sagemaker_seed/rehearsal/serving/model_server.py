@@ -6,7 +6,6 @@ import http.client
 import secrets
 import shutil
 import socket
-import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,17 +18,15 @@ from ..jobs import container, storage
 from ..jobs.failure import StepFailure
 from ..jobs.storage import Aws
 from ..jobs.training import unpack
-from ..jobs.workshop import Machine, Running, Workshop
+from ..jobs.workshop import Machine, Running
 from .failure import ServingFailure, bad_data, no_data, unhealthy
 from .logbook import Logbook
+from .standby import THREADS, Standby
 
-PROGRAM = Path(__file__).with_name("program.py")
 HEALTH_SECONDS = 240
 INVOCATION_SECONDS = 60
 DRAIN_SECONDS = 5
 SUBMIT_DIRECTORY = "SAGEMAKER_SUBMIT_DIRECTORY"
-# One core's worth of an instance: endpoints side by side share this machine, and a waiting thread must not spin.
-THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,15 @@ class ModelServer:
         self._inside, self._left = 0, threading.Condition()
 
     @classmethod
-    def started(cls, workshop: Workshop, aws: Aws, seat: Seat, contents: Contents) -> ModelServer:
+    def started(cls, standby: Standby, aws: Aws, seat: Seat, contents: Contents) -> ModelServer:
         """A model that answers its health check; ``aws`` acts as the model's role.
 
         Raises:
             ServingFailure: its data cannot be had or is no archive, or it does not get healthy.
         """
         instance = f"i-{secrets.token_hex(8)}"
-        folder = workshop.folder(f"{seat.endpoint}-{instance}")
-        place = container.Place(workshop, aws, threading.Event(), seat.endpoint, seat.arn, folder, 0)
+        folder = standby.workshop.folder(f"{seat.endpoint}-{instance}")
+        place = container.Place(standby.workshop, aws, threading.Event(), seat.endpoint, seat.arn, folder, 0)
         (host,) = container.hosts(place, 1)
         try:
             given = _prepared(aws, seat, contents, host)
@@ -110,14 +107,15 @@ class ModelServer:
         logbook = Logbook(aws, seat.log_group or f"/aws/sagemaker/Endpoints/{seat.endpoint}", stream, log)
         with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
             environment = container.environment(place, host, given, isolated=contents.isolated)
-            words = [sys.executable, "-P", str(PROGRAM), str(listener.fileno()), str(host.at("/opt/ml/model"))]
-            machine = Machine(instance, words, environment, host.base, log)
-            server = cls(workshop.start(machine, [listener.fileno()]), listener.getsockname()[1], folder, logbook)
+            machine = Machine(instance, [], environment, host.base, log)
+            running = standby.start(machine, listener, host.at("/opt/ml/model"))
+            server = cls(running, listener.getsockname()[1], folder, logbook)
         try:
             server.check_health(seat)
         except ServingFailure:
             server.stop()
             raise
+        standby.prepare()
         return server
 
     def check_health(self, seat: Seat) -> None:

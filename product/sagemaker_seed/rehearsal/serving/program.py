@@ -3,6 +3,10 @@
 Runs as a script of its own, with nothing of this package importable, and follows SageMaker's XGBoost container: the
 functions of SAGEMAKER_PROGRAM with that container's defaults for those that are missing, or the built-in algorithm
 where there is no SAGEMAKER_PROGRAM. It ends with code 1 when the model cannot be loaded; the log says why.
+
+With ``--standby`` it imports XGBoost, and waits until it is told its model: log and socket as file descriptors, folder
+and environment as JSON. It then goes on as if it had been started so; a model for which it would have imported XGBoost
+in another way, or not at all, it serves by starting itself anew.
 """
 
 from __future__ import annotations
@@ -63,6 +67,10 @@ def _server_error() -> Reply:
     )
 
 
+# Read while Python starts, or while a library is loaded: by then it was the environment of a process that waits.
+READ_AT_START = ("PYTHON", "LD_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "MALLOC_", "LC_", "LANG", "TZ")
+
+
 def _import_xgboost_alone() -> None:
     """Imports XGBoost without its scikit-learn interface, for those who cannot want that.
 
@@ -89,8 +97,7 @@ class Script:
             raise ValueError("Empty module name")
         _check_requirements(folder)
         sys.path.insert(0, str(folder))
-        sources = "\n".join(path.read_text(errors="replace") for path in folder.rglob("*.py"))
-        if "xgboost" in sources and not NEEDS_SKLEARN.search(sources):
+        if _wants_xgboost_alone(folder):
             _import_xgboost_alone()
         module = importlib.import_module(program.removesuffix(".py"))
         found = {name: getattr(module, name, None) for name in ("model_fn", "input_fn", "predict_fn", "output_fn")}
@@ -123,6 +130,11 @@ class Script:
             return _as_reply(self._output(prediction, accept))
         except UnsupportedFormat as error:
             return _unsupported(error, 406)
+
+
+def _wants_xgboost_alone(folder: Path) -> bool:
+    sources = "\n".join(path.read_text(errors="replace") for path in folder.rglob("*.py"))
+    return "xgboost" in sources and not NEEDS_SKLEARN.search(sources)
 
 
 def _check_requirements(folder: Path) -> None:
@@ -242,11 +254,10 @@ class Algorithm:
     """The first file of the model's folder as a booster, as the built-in algorithm serves it."""
 
     def __init__(self, model: Path) -> None:
-        files = sorted(path for path in model.iterdir() if path.is_file())
+        files = _files(model)
         if not files:
             raise RuntimeError(f"Unable to load model: there is no file in {model}")
-        with files[0].open("rb") as file:
-            pickled = file.read(1) == PICKLED
+        pickled = _is_pickled(files[0])
         if not pickled:
             _import_xgboost_alone()
         import xgboost
@@ -272,6 +283,15 @@ class Algorithm:
         except ValueError as error:
             return _text_reply(400, f"Unable to evaluate payload provided: {error}")
         return _scored(predictions, accept)
+
+
+def _files(model: Path) -> list[Path]:
+    return sorted(path for path in model.iterdir() if path.is_file())
+
+
+def _is_pickled(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(1) == PICKLED
 
 
 def _scored(predictions: list[Any], accept: str) -> Reply:
@@ -331,15 +351,62 @@ def _handler(answer: Answer, limit: int) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+# --- the process
+
+
+def _code(model: Path) -> Path:
+    folder = os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or str(model.parent / "code")
+    return Path(folder.removeprefix("file://"))
+
+
 def _loaded(model: Path) -> Answer:
     if "SAGEMAKER_PROGRAM" not in os.environ:
         return Algorithm(model)
-    folder = os.environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or str(model.parent / "code")
-    return Script(os.environ["SAGEMAKER_PROGRAM"], Path(folder.removeprefix("file://")), model)
+    return Script(os.environ["SAGEMAKER_PROGRAM"], _code(model), model)
 
 
-def main(descriptor: int, model: Path) -> int:
+def _told(door: int) -> tuple[int, Path]:
+    """Waits to be told a model, and becomes its process; where that cannot be, does not come back."""
+    _import_xgboost_alone()
+    with socket.socket(fileno=door) as told:
+        _, descriptors, _, _ = socket.recv_fds(told, 1, 2)
+        if not descriptors:  # nobody has a model for it, and nobody will
+            sys.exit(0)
+        with told.makefile("rb") as order:
+            given = json.load(order)
+    log, listener = descriptors
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    os.chdir(given["folder"])
+    before = _read_at_start()
+    os.environ.clear()
+    os.environ.update(given["environment"])
+    model = Path(given["model"])
+    if before != _read_at_start() or not _is_ready_for(model):
+        os.set_inheritable(listener, True)
+        os.execv(sys.executable, [sys.executable, "-P", __file__, str(listener), str(model)])  # noqa: S606
+    return listener, model
+
+
+def _read_at_start() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(READ_AT_START)}
+
+
+def _is_ready_for(model: Path) -> bool:
+    """Whether this is what importing XGBoost for the model comes to."""
+    if "SAGEMAKER_PROGRAM" in os.environ:
+        return _wants_xgboost_alone(_code(model))
+    files = _files(model)
+    return bool(files) and not _is_pickled(files[0])
+
+
+def main(arguments: list[str]) -> int:
     """Loads the model, and serves until the process is ended."""
+    if arguments[0] == "--standby":
+        descriptor, model = _told(int(arguments[1]))
+    else:
+        descriptor, model = int(arguments[0]), Path(arguments[1])
     try:
         answer = _loaded(model)
     except Exception:
@@ -355,4 +422,4 @@ def main(descriptor: int, model: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), Path(sys.argv[2])))
+    sys.exit(main(sys.argv[1:]))
