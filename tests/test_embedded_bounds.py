@@ -41,15 +41,18 @@ def test_no_more_clients_are_kept_than_are_used(ground: Ground, monkeypatch: pyt
 
 
 def test_who_waits_is_woken_by_an_event_and_misses_none(ground: Ground) -> None:
-    event = Event(ACCOUNT, REGION, "aws.codebuild", "CodeBuild Build State Change", {})
-    seen = ground.await_event(0, 0.01)
-    assert seen == 0, "nothing has happened, and the time is up"
+    kind = "CodeBuild Build State Change"
+    event, other = (Event(ACCOUNT, REGION, "aws.codebuild", name, {}) for name in (kind, "another"))
+    ground.emit(other)
+    seen = ground.await_event([kind], 0, 0.01)
+    assert seen == 0, "nothing of the kind has happened, and the time is up"
     threading.Timer(0.05, ground.emit, [event]).start()
     began = time.monotonic()
-    assert ground.await_event(seen, 30) == 1
+    assert ground.await_event([kind], seen, 30) == 1
     assert time.monotonic() - began < 10
     ground.emit(event)
-    assert ground.await_event(1, 30) == 2, "what happened between two waits is not waited for"
+    assert ground.await_event([kind], 1, 30) == 2, "what happened between two waits is not waited for"
+    assert ground.await_event([kind, "another"], 2, 30) == 3
 
 
 def archive(text: str) -> bytes:

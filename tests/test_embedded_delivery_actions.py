@@ -58,7 +58,7 @@ class Answers:
     def will(self, service: str, operation: str, answer: dict[str, Any]) -> None:
         self.stubs[service].add_response(operation, answer)
 
-    def await_event(self, since: int, seconds: float) -> int:
+    def await_event(self, kinds: list[str], since: int, seconds: float) -> int:
         time.sleep(min(seconds, 0.03))
         return since
 

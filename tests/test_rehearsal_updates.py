@@ -56,7 +56,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
         assert here is not None, failures
         assert here.endpoints, f"the road ended at {here.steps[-1].name}"
         (deploy,) = (name for name in here.follower.pipelines if name.endswith("-deploy"))
-        here.follower = runs.Follower(here.client("codepipeline"), [deploy])
+        here.follower = here.following([deploy])
         here.follower.mark()
         yield here
     finally:

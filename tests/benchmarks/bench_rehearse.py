@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from measure import verdict
 from sagemaker_seed.console import Console
-from sagemaker_seed.rehearsal.road import launch, models, runs
+from sagemaker_seed.rehearsal.road import launch, models
 from sagemaker_seed.rehearsal.road.following import confirm
 from sagemaker_seed.rehearsal.road.journey import Journey, Options
 from sagemaker_seed.rehearsal.road.walk import walk
@@ -121,7 +121,7 @@ def projects(folder: Path) -> list[float]:
             began = time.perf_counter()
             made = launch.launch(journey, f"project-{number:02}")
             taken.append(time.perf_counter() - began)
-            follower = runs.Follower(journey.client("codepipeline"), made.of_type("AWS::CodePipeline::Pipeline"))
+            follower = journey.following(made.of_type("AWS::CodePipeline::Pipeline"))
             follower.follow(lambda _: None, lambda _: None, expect=0)
 
     _walk(Options(None, [], folder, until="publish", parameters=["TrainOnCommit=no"]), many)

@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,7 @@ FAULTS_PATH = "/_embedded/faults"
 DELIVERIES_PATH = "/_embedded/deliveries"
 SCHEDULES_PATH = "/_embedded/schedules"
 SCHEDULED_PATH = "/_embedded/scheduled"
+EVENTS_PATH = "/_embedded/events"
 
 
 class EmbeddedAwsError(SeedError):
@@ -295,6 +296,10 @@ class EmbeddedAws:
     def scheduled(self) -> list[Scheduled]:
         """Every call that a schedule made or could not make, oldest first."""
         return [Scheduled(**entry) for entry in self._page(SCHEDULED_PATH)]
+
+    def await_event(self, kinds: Collection[str], since: int, seconds: float) -> int:
+        """Waits for the next event of some kinds, for so long at most: see ``Ground.await_event``."""
+        return int(self._page(EVENTS_PATH, {"kinds": list(kinds), "since": since, "seconds": seconds}))
 
     def calls(self) -> list[Call]:
         """Every AWS call answered so far, oldest first."""

@@ -11,14 +11,15 @@ import json
 import queue
 import threading
 import traceback
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.test import EnvironBuilder
 
+from .embedded import EVENTS_PATH
 from .jobs.workshop import Workshop
 from .repositories import address
 from .serving.standby import Standby
@@ -27,6 +28,7 @@ from .wire import Request
 if TYPE_CHECKING:
     from .access.gate import Gate
 
+MOST_PATIENT_SECONDS = 5.0
 # Of credentials the embedded AWS looks at the key id alone.
 SECRET = "embedded"  # noqa: S105
 # Clients that are kept: as many as are in use at once, and more. Every build has a session, and so clients, of its own.
@@ -77,12 +79,13 @@ class Ground:
         self._clients: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._happened, self._happening = 0, threading.Condition()
+        self._happened: Counter[str] = Counter()
+        self._happening = threading.Condition()
         self._subscribers: list[Callable[[Event], None]] = []
         # Path -> what a page of the embedded AWS's own shows, as JSON; services add theirs when they are made.
         self.pages: dict[str, Callable[[], object]] = {}
         # Path -> what is done with what is posted to it, and answered as JSON.
-        self.forms: dict[str, Callable[[bytes], object]] = {}
+        self.forms: dict[str, Callable[[bytes], object]] = {EVENTS_PATH: self._awaited}
 
     @cached_property
     def gate(self) -> Gate:
@@ -208,22 +211,31 @@ class Ground:
         """Says that something has happened; returns at once."""
         self._events.put(event)
         with self._happening:
-            self._happened += 1
+            self._happened[event.detail_type] += 1
             self._happening.notify_all()
 
-    def await_event(self, since: int, seconds: float) -> int:
-        """Waits until something happens, anywhere and for so long at most; for who would look again and again.
+    def await_event(self, kinds: Collection[str], since: int, seconds: float) -> int:
+        """Waits for the next event of some kinds, for so long at most; for who would look again and again.
 
         Args:
+            kinds: detail types of events, of any account.
             since: what this answered last, so that nothing between two looks is missed; at first 0, which answers at
-                once if anything has ever happened.
+                once if there ever was one.
 
         Returns:
-            How much has happened so far.
+            How many there have been so far.
         """
+
+        def happened() -> int:
+            return sum(self._happened[kind] for kind in kinds)
+
         with self._happening:
-            self._happening.wait_for(lambda: self._happened != since, seconds)
-            return self._happened
+            self._happening.wait_for(lambda: happened() != since, seconds)
+            return happened()
+
+    def _awaited(self, body: bytes) -> int:
+        asked = json.loads(body)
+        return self.await_event(asked["kinds"], asked["since"], min(asked["seconds"], MOST_PATIENT_SECONDS))
 
     def _deliver(self) -> None:
         while True:

@@ -19,7 +19,7 @@ from moto.core.model import OperationModel
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.request import determine_request_protocol
 from moto.core.routing import get_service_router
-from moto.core.serialize import XFormedAttributePicker, get_serializer_class
+from moto.core.serialize import AttributePickerContext, XFormedAttributePicker, get_serializer_class
 from moto.core.utils import get_service_model
 from moto.iam.models import iam_backends
 from moto.moto_server.werkzeug_app import BackendRequest
@@ -313,7 +313,7 @@ class Request:
             return _for_git(result)
         try:
             serializer = get_serializer_class(self.service, self.protocol)
-            writer: Any = serializer(self.operation_model, value_picker=XFormedAttributePicker())
+            writer: Any = serializer(self.operation_model, value_picker=Picker())
             written = writer.serialize(result)
         except UnknownServiceError:
             written = _plain_json(result)
@@ -323,6 +323,16 @@ class Request:
         if self.protocol == "json":  # moto writes "text" for services that prefer CBOR
             headers["Content-Type"] = "application/x-amz-json-1.1"
         return Response(int(status), list(headers.items()), b"" if self.http.method == "HEAD" else body)
+
+
+class Picker(XFormedAttributePicker):
+    """Finds the members of an answer: of a dict by their names alone, of moto's objects by other spellings too."""
+
+    def __call__(self, context: AttributePickerContext) -> Any:
+        """The value of a member; None if it has none."""
+        if isinstance(context.obj, dict):
+            return context.obj.get(context.key)
+        return super().__call__(context)
 
 
 def _for_git(error: AwsError) -> Response:

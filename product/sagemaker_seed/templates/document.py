@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from .failure import TemplateError
@@ -63,6 +64,8 @@ LOGICAL_ID = re.compile(r"[A-Za-z0-9]{1,255}")
 PLACEHOLDER = re.compile(r"\$\{(?P<literal>!)?(?P<name>[^}]*)\}")
 ALIAS = re.compile(r"(?:^|[\s,\[{])\*[^\s,\]}]", re.MULTILINE)  # what may be one; looking for sure takes a second pass
 MAX_DESCRIPTION = 1024
+TEMPLATES = 16
+"""So many are kept decoded: YAML takes ten times as long as a copy, and every stage and every step asks again."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ def parse(text: str, known_types: Collection[str] | None = None) -> Document:
 
 
 def _decoded(text: str) -> dict[str, Any]:
-    content = _from_json(text) if text.lstrip().startswith("{") else _from_yaml(text)
+    content = _from_json(text) if text.lstrip().startswith("{") else deepcopy(_from_yaml(text))
     if not isinstance(content, dict):
         raise TemplateError("Template format error: unsupported structure.")
     return content
@@ -152,6 +155,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return content
 
 
+@lru_cache(maxsize=TEMPLATES)
 def _from_yaml(text: str) -> Any:
     import yaml
 

@@ -28,7 +28,7 @@ def codebuild(job: Job) -> Outcome:
             raise ActionFailed(f"The build {build['id']} is not there any more.")
         return found[0] if found[0]["buildStatus"] in ENDED else None
 
-    done = job.follow(ended)
+    done = job.follow(ended, "CodeBuild Build State Change")
     job.note(log_stream=(done.get("logs") or {}).get("cloudWatchLogsArn", "")[:250])
     if done["buildStatus"] != "SUCCEEDED":
         raise ActionFailed(_why(job, done))

@@ -19,7 +19,7 @@ from .questions import Questions
 
 POLL_SECONDS = 0.03
 # Builds and stacks say when they end: looking as well is for one that ends without a word.
-PATIENCE_SECONDS = 0.25
+PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,12 @@ class Job:
         """
         return self._wait(check, lambda: self.over.wait(POLL_SECONDS))
 
-    def follow(self, check: Callable[[], Any]) -> Any:
+    def follow(self, check: Callable[[], Any], kind: str, patience: float = PATIENCE_SECONDS) -> Any:
         """The same for what says so when it changes, so that ``check``, which calls an API, is not asked all the time.
+
+        Args:
+            kind: the detail type of the event that says so.
+            patience: seconds after which ``check`` is asked without having heard anything.
 
         Raises:
             ActionFailed: the action's time is up.
@@ -119,7 +123,7 @@ class Job:
 
         def pause() -> bool:
             nonlocal seen
-            seen = self.ground.await_event(seen, PATIENCE_SECONDS)
+            seen = self.ground.await_event([kind], seen, patience)
             return self.over.is_set()
 
         return self._wait(check, pause)

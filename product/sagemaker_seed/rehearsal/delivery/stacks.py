@@ -157,7 +157,7 @@ def _settled(job: Job, stack_id: str) -> dict[str, Any]:
         stack: dict[str, Any] = job.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"][0]
         return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
 
-    stack: dict[str, Any] = job.follow(ended)
+    stack: dict[str, Any] = job.follow(ended, "CloudFormation Stack Status Change")
     if stack["StackStatus"] not in SUCCEEDED:
         cause = _cause(job, stack_id) or stack.get("StackStatusReason") or "no event of the stack says why"
         raise ActionFailed(f"Stack {_name(job)} ended as {stack['StackStatus']}. {cause}")

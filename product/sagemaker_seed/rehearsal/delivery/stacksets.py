@@ -12,6 +12,8 @@ from .job import Job, Outcome, as_json
 from .stacks import capabilities, template
 
 SERVICE_MANAGED = "SERVICE_MANAGED"
+# An operation ends a little after the last of its stacks, and says nothing of its own.
+OPERATION_SECONDS = 0.25
 ENDED = {"SUCCEEDED", "FAILED", "STOPPED"}
 AUTOMATIC = {"Enabled": (True, False), "EnabledWithStackRetention": (True, True), "Disabled": (False, False)}
 PREFERENCES = ("FailureTolerancePercentage", "MaxConcurrentPercentage")
@@ -236,7 +238,7 @@ def _settled(job: Job, operation: str) -> None:
         ]
         return found if found["Status"] in ENDED else None
 
-    found: dict[str, Any] = job.follow(ended)
+    found: dict[str, Any] = job.follow(ended, "CloudFormation Stack Status Change", OPERATION_SECONDS)
     if found["Status"] == "SUCCEEDED":
         return
     pages = client.get_paginator("list_stack_set_operation_results").paginate(StackSetName=name, OperationId=operation)

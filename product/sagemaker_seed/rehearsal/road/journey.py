@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -250,6 +250,10 @@ class Journey:
         """The access key of whoever publishes."""
         answer = self.client("sts").assume_role(RoleArn=self.publisher_role, RoleSessionName="publisher")
         return str(answer["Credentials"]["AccessKeyId"])
+
+    def following(self, pipelines: Iterable[str]) -> Follower:
+        """Somebody who looks at what pipelines do."""
+        return Follower(self.aws, self.account("data-science"), pipelines)
 
     def as_person(self, service: str) -> Any:
         """A client that acts as the data scientist."""

@@ -11,8 +11,13 @@ from itertools import takewhile
 from typing import Any
 
 from ...errors import SeedError
+from ..embedded import EmbeddedAws
 
-POLL_SECONDS = 0.1
+# A pipeline says when it changes: looking as well is for one that changes without a word.
+PATIENCE_SECONDS = 1.0
+# What changes together is looked at once.
+SETTLE_SECONDS = 0.03
+CHANGES = ("CodePipeline Pipeline Execution State Change", "CodePipeline Action Execution State Change")
 START_SECONDS = 20.0
 TIMEOUT_SECONDS = 900.0
 RUNNING = {"InProgress", "Stopping"}
@@ -86,10 +91,17 @@ class Run:
 
 
 class Follower:
-    """What has been seen of some pipelines, so that a next look finds what is new."""
+    """What has been seen of some pipelines, so that a next look finds what is new.
 
-    def __init__(self, codepipeline: Any, pipelines: Iterable[str]) -> None:
-        self._client = codepipeline
+    Args:
+        aws: where they are.
+        account: whose they are.
+        pipelines: their names.
+    """
+
+    def __init__(self, aws: EmbeddedAws, account: str, pipelines: Iterable[str]) -> None:
+        self._aws, self._client = aws, aws.client("codepipeline", account)
+        self._heard = 0
         self.pipelines = list(pipelines)
         self._seen: set[str] = set()
         self._decided: set[tuple[str, str, str]] = set()
@@ -129,7 +141,8 @@ class Follower:
             if waited > TIMEOUT_SECONDS:
                 raise SeedError(f"a pipeline still runs after {TIMEOUT_SECONDS:.0f} s: {_going_on(runs)}")
             doing(_going_on(runs) or "waiting for a pipeline to start")
-            time.sleep(POLL_SECONDS)
+            self._heard = self._aws.await_event(CHANGES, self._heard, PATIENCE_SECONDS)
+            time.sleep(SETTLE_SECONDS)
 
     def recent(self) -> list[Run]:
         """The executions since the last mark as they are now, oldest first."""

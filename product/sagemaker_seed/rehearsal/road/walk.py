@@ -21,7 +21,7 @@ from ..page.write import write as write_page
 from ..proof import prove as proof_of
 from ..publishing import bucket_of, clients_of
 from ..rendering import render as render_seed
-from . import accounts, evidence, foreign, models, permissions, repository, runs, served, training
+from . import accounts, evidence, foreign, models, permissions, repository, served, training
 from . import launch as launching
 from .after import AFTER
 from .drift import drift
@@ -107,7 +107,7 @@ def _launch(journey: Journey) -> None:
     journey.project = launching.launch(journey, journey.project_name)
     made = journey.project
     journey.say(f"project {made.name} ({made.id}): {len(made.resources)} resources in the stack {made.stack}")
-    journey.follower = runs.Follower(journey.client("codepipeline"), made.of_type("AWS::CodePipeline::Pipeline"))
+    journey.follower = journey.following(made.of_type("AWS::CodePipeline::Pipeline"))
 
 
 def _repository(journey: Journey) -> None:
