@@ -78,11 +78,13 @@ class Inputs:
     stages: dict[str, StageFile]
 
 
-def read_inputs(root: Path, names: Sequence[str], settings: Settings | None = None) -> Inputs:
+def read_inputs(
+    root: Path, names: Sequence[str], settings: Settings | None = None, model: Any = None
+) -> Inputs:
     """Read and check everything that needs no AWS. Raises InvalidFilesError with all problems of all files.
 
     `names` are the stages. With `settings`, the values that the build itself passes are checked against the
-    template too.
+    template too. `model` is SageMaker's in botocore, for who has loaded it: see `instance_types`.
     """
     template, problems = _read(root, TEMPLATE)
     declared, found = read_parameters(template, TEMPLATE) if not problems else ({}, [])
@@ -90,7 +92,7 @@ def read_inputs(root: Path, names: Sequence[str], settings: Settings | None = No
     if not problems:
         problems += template_problems(declared, TEMPLATE)
     usable = not problems
-    known = instance_types() if usable else None
+    known = instance_types(model) if usable else None
     stages: dict[str, StageFile] = {}
     for stage in names:
         name = f"{stage}-config-template.json"
@@ -121,18 +123,26 @@ _INSTANCE_TYPES = {
 }
 
 
-@cache
-def instance_types() -> dict[str, frozenset[str]]:
-    """Return the instance types that the installed botocore knows, by parameter; calls nothing."""
-    from botocore.loaders import create_loader
+def instance_types(model: Any = None) -> dict[str, frozenset[str]]:
+    """Return the instance types that the installed botocore knows, by parameter; calls nothing.
 
-    shapes = create_loader().load_service_model("sagemaker", "service-2")["shapes"]
-    return {name: frozenset(shapes[shape]["enum"]) for name, shape in _INSTANCE_TYPES.items()}
+    `model` is the service model of a client of SageMaker; without one it is read, which takes a while.
+    """
+    model = model or _service_model()
+    return {name: frozenset(model.shape_for(shape).enum) for name, shape in _INSTANCE_TYPES.items()}
+
+
+@cache
+def _service_model() -> Any:
+    from botocore.loaders import create_loader
+    from botocore.model import ServiceModel
+
+    return ServiceModel(create_loader().load_service_model("sagemaker", "service-2"), "sagemaker")
 
 
 def build(settings: Settings, root: Path, output: Path, client: Any) -> dict[str, Any]:
     """Do the whole build and return what --json prints. Raises DeployError, having written nothing."""
-    inputs = read_inputs(root, settings.stages, settings)
+    inputs = read_inputs(root, settings.stages, settings, client.meta.service_model)
     tags = {"sagemaker:project-name": settings.project_name, "sagemaker:project-id": settings.project_id}
     description = f"Models of the SageMaker project {settings.project_name}"
     group = ensure_group(client, settings.group_name, description, tags)

@@ -33,7 +33,8 @@ def input_fn(body, content_type):
 def predict_fn(data, model):
     return {
         "model": model, "pid": os.getpid(), "folder": os.getcwd(), "environment": dict(os.environ),
-        "waited": "--standby" in sys.orig_argv, "has": [name for name in ("xg" + "boost", "sk" + "learn") if name in sys.modules],
+        "waited": "--standby" in sys.orig_argv,
+        "has": [name for name in ("xg" + "boost", "sk" + "learn") if name in sys.modules],
         "seed": sys.flags.hash_randomization,
     }
 

@@ -122,12 +122,17 @@ STAGE_FILE = {
 }
 
 
+@functools.cache
+def _declared(template: str) -> frozenset[str]:
+    return frozenset(read_parameters(template, TEMPLATE)[0])
+
+
 def copied(folder: Path, layout: str) -> Path:
     """Write what a build reads into a folder; its stages are those of `layout`."""
     folder.mkdir()
     template = (ROOT / TEMPLATE).read_text(encoding="utf-8")
     (folder / TEMPLATE).write_text(template)
-    declared = read_parameters(template, TEMPLATE)[0]
+    declared = _declared(template)
     content = {"Parameters": {name: value for name, value in STAGE_FILE.items() if name in declared}}
     for stage in LAYOUTS[layout]:
         (folder / f"{stage}-config-template.json").write_text(json.dumps(content))
