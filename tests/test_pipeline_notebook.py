@@ -12,43 +12,28 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from pipeline_support import policy
-from sagemaker_seed.rehearsal.embedded import ACCOUNT, EmbeddedAws
-from seed_support.baking import GROUP, PROJECT, PROJECT_ID, REGION, bake, scrubbed
+from sagemaker_seed.rehearsal.embedded import EmbeddedAws
+from seed_support import by_hand
+from seed_support.baking import bake
 
 pytestmark = pytest.mark.slow
-
-BUCKET = f"sagemaker-project-{PROJECT_ID}-{ACCOUNT}"
-ROLE = "sagemaker-seed/sagemaker-seed-training"
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[EmbeddedAws]:
-    with EmbeddedAws(region=REGION) as running:
-        where: Any = {"LocationConstraint": REGION}
-        running.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
-        path, _, name = f"/{ROLE}".rpartition("/")
-        trust = policy(
-            {"Effect": "Allow", "Principal": {"Service": "sagemaker.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        )
-        running.client("iam").create_role(RoleName=name, Path=f"{path}/", AssumeRolePolicyDocument=trust)
+    with by_hand.account() as running:
         yield running
 
 
 def run(aws: EmbeddedAws, repository: Path, monkeypatch: pytest.MonkeyPatch, **more: str) -> list[Any]:
     """Runs the notebook where it lies and returns its cells of code with what they put out."""
     own = {
-        "SAGEMAKER_PROJECT_NAME": PROJECT,
-        "SAGEMAKER_PROJECT_ID": PROJECT_ID,
-        "ARTIFACT_BUCKET": BUCKET,
-        "SAGEMAKER_PIPELINE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/{ROLE}",
-        "SOURCE_MODEL_PACKAGE_GROUP_NAME": GROUP,
         "NOTEBOOK_POLL_SECONDS": "0.2",
         # A plot becomes an image in the output, also where there is no screen.
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "IPYTHONDIR": str(repository.parent / "ipython"),
     }
-    environment = {**scrubbed(), **aws.environment(), **own, **more}
+    environment = by_hand.environment(aws, **{**own, **more})
     for name in os.environ:
         monkeypatch.delenv(name)
     for name, value in environment.items():
@@ -72,14 +57,6 @@ def images(cells: list[Any]) -> list[bytes]:
     return [base64.b64decode(image) for image in found if image]
 
 
-def statuses(aws: EmbeddedAws) -> list[str]:
-    """The approval of each model package of the project, the newest first."""
-    packages = aws.client("sagemaker").list_model_packages(
-        ModelPackageGroupName=GROUP, SortBy="CreationTime", SortOrder="Descending"
-    )
-    return [package["ModelApprovalStatus"] for package in packages["ModelPackageSummaryList"]]
-
-
 def test_it_runs_to_its_end_and_approves_nothing_unasked_then_what_is_asked(
     aws: EmbeddedAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,13 +70,13 @@ def test_it_runs_to_its_end_and_approves_nothing_unasked_then_what_is_asked(
     assert "Not approved: arn:aws:sagemaker:" in said
     assert len(images(cells)) == 4
     assert all(image.startswith(b"\x89PNG") for image in images(cells))
-    assert statuses(aws) == ["PendingManualApproval"]
+    assert by_hand.approvals(aws) == ["PendingManualApproval"]
 
     again = run(aws, repository, monkeypatch, NOTEBOOK_APPROVE="yes")
     assert "unchanged, 0 files uploaded" in text(again)
     assert "from the cache" in text(again)
     assert "Approved arn:aws:sagemaker:" in text(again)
-    assert statuses(aws) == ["Approved", "PendingManualApproval"]
+    assert by_hand.approvals(aws) == ["Approved", "PendingManualApproval"]
     assert (repository / "notebooks" / "training-pipeline.ipynb").read_bytes() == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -29,6 +30,11 @@ GROUP_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package-group/{GROUP}"
 PACKAGE_ARN = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:model-package/{GROUP}/7"
 # Most tests are about two stages, also where the repository itself was made for three.
 TWO = Answers(LAYOUTS["two"], "cloudformation")
+
+
+def pytest_collection_finish() -> None:
+    """Spare what all tests share, modules and the tests themselves, from being looked through after every few."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")
