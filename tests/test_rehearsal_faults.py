@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from road_support import lean
 from sagemaker_seed import cli
 from sagemaker_seed.console import Console
 from sagemaker_seed.errors import SeedError
-from sagemaker_seed.rehearsal.rendering import render
 from sagemaker_seed.rehearsal.road import walk as road
 from sagemaker_seed.rehearsal.road.after import AFTER
 from sagemaker_seed.rehearsal.road.faults import FAULTS
@@ -72,7 +72,7 @@ def look(journey: Journey) -> Left:
 
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return render([], tmp_path_factory.mktemp("seed"))
+    return lean(tmp_path_factory.mktemp("seed"))
 
 
 # Fault -> what the error says where it failed, the statuses of the stacks, and the model that each stage serves.

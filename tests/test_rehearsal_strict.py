@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from road_support import lean
 from sagemaker_seed.errors import SeedError
 from sagemaker_seed.rehearsal.embedded import Refusal
-from sagemaker_seed.rehearsal.rendering import render
 from sagemaker_seed.rehearsal.road.journey import Options, Silent
 from sagemaker_seed.rehearsal.road.permissions import lacking
 from sagemaker_seed.rehearsal.road.walk import walk
@@ -231,7 +231,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("strict")
     asked = ("ApprovalEmail=approver@example.com",)
     page = folder / "rehearsal.html"
-    options = Options(None, (), folder, strict=True, after=True, drift=True, parameters=asked, page=page)
+    options = Options(lean(folder), (), folder, strict=True, after=True, drift=True, parameters=asked, page=page)
     return walk(options, Silent()) | {"html": (folder / "rehearsal.html").read_text()}
 
 
@@ -323,7 +323,7 @@ def test_a_statement_that_is_missing_is_named(
     file = tmp_path / "templates" / f"{template}.yaml"
     file.parent.mkdir()
     file.write_text(without(product_template(file.name).read_text(), resource, sid))
-    options = Options(None, (), tmp_path, strict=True, templates=file.parent, until="production", page=None)
+    options = Options(lean(tmp_path), (), tmp_path, strict=True, templates=file.parent, until="production", page=None)
     console = Kept()
 
     with pytest.raises(SeedError) as failure:
@@ -335,13 +335,11 @@ def test_a_statement_that_is_missing_is_named(
 
 @pytest.mark.slow
 def test_a_statement_that_a_build_does_not_write_is_named(tmp_path: Path) -> None:
-    seed = render([], tmp_path)
+    seed = lean(tmp_path)  # whose unit tests would notice before anything is deployed
     registry = seed / "deploy/registry.py"
     text = registry.read_text()
     start = text.index("        (\n            _PACKAGE_SID,")
     registry.write_text(text[:start] + text[text.index("    )\n    return [", start) :])
-    for tests in ("registry", "build"):  # which would notice before anything is deployed
-        (seed / f"tests/test_{tests}.py").unlink()
     console = Kept()
 
     with pytest.raises(SeedError) as failure:

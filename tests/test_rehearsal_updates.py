@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from road_support import lean
 from sagemaker_seed.errors import SeedError
 from sagemaker_seed.rehearsal.road import models, runs
 from sagemaker_seed.rehearsal.road.following import confirm, follow_to_approval
@@ -40,9 +41,8 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
 
     def go() -> None:
         try:
-            options = Options(
-                None, [], tmp_path_factory.mktemp("road"), parameters=["ApprovalEmail=people@example.com"]
-            )
+            folder = tmp_path_factory.mktemp("road")
+            options = Options(lean(folder), [], folder, parameters=["ApprovalEmail=people@example.com"])
             walk(options, Silent(), keep=keep)
         except SeedError as error:
             failures.append(error)

@@ -374,6 +374,7 @@ def _told(door: int) -> tuple[int, Path]:
             sys.exit(0)
         with told.makefile("rb") as order:
             given = json.load(order)
+        told.sendall(b"!")
     log, listener = descriptors
     for stream in (1, 2):
         os.dup2(log, stream)

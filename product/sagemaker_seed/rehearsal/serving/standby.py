@@ -20,6 +20,8 @@ from ..jobs.workshop import Machine, Running, Workshop
 PROGRAM = Path(__file__).with_name("program.py")
 # One core's worth of an instance: endpoints side by side share this machine, and a waiting thread must not spin.
 THREADS = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+ANSWER_SECONDS = 60.0
+UNDERSTOOD = b"!"
 COMMAND = (sys.executable, "-P", str(PROGRAM))
 
 
@@ -69,12 +71,14 @@ class Standby:
 
 
 def _told(waiting: _Waiting, machine: Machine, listener: socket.socket, model: Path) -> bool:
-    """Tells the process what to be; whether it was there to be told."""
+    """Tells the process what to be; whether it has understood, for it may be about to die."""
     order = {"folder": str(machine.folder), "environment": dict(machine.environment), "model": str(model)}
     try:
         with waiting.door as door, machine.log.open("ab") as log:
             socket.send_fds(door, [b"\n"], [log.fileno(), listener.fileno()])
             door.sendall(json.dumps(order).encode())
+            door.shutdown(socket.SHUT_WR)
+            door.settimeout(ANSWER_SECONDS)
+            return door.recv(1) == UNDERSTOOD
     except OSError:
         return False
-    return True
