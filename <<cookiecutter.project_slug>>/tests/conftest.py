@@ -33,7 +33,7 @@ TWO = Answers(LAYOUTS["two"], "cloudformation")
 
 
 def pytest_collection_finish() -> None:
-    """Spare what all tests share, modules and the tests themselves, from being looked through after every few."""
+    """Spare the modules and the tests themselves from being looked through after every few tests."""
     gc.freeze()
 
 
