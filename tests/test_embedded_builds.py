@@ -16,6 +16,8 @@ from botocore.exceptions import ClientError
 from build_support.building import BUCKET, Builder, spec
 from sagemaker_seed.rehearsal.embedded import ACCOUNT, EmbeddedAws
 
+pytestmark = pytest.mark.slow
+
 REGION = "eu-west-1"
 
 
@@ -100,7 +102,6 @@ phases:
 """
 
 
-@pytest.mark.slow
 def test_after_a_failed_build_post_build_runs_and_the_build_has_failed(builder: Builder) -> None:
     text = PHASES.format(install="", on_install="ABORT", on_build="CONTINUE")
     for shown in (text, text.replace("    on-failure: CONTINUE\n", "")):
@@ -113,7 +114,6 @@ def test_after_a_failed_build_post_build_runs_and_the_build_has_failed(builder: 
         assert done.context("BUILD") == ("COMMAND_EXECUTION_ERROR", message)
 
 
-@pytest.mark.slow
 def test_abort_ends_the_build_and_a_failed_install_ends_it_by_itself(builder: Builder) -> None:
     aborted = builder.run(PHASES.format(install="", on_install="ABORT", on_build="ABORT"))
     assert (aborted.status, aborted.log) == ("FAILED", "install\npre\nbuild\nfinally 1\n")
@@ -188,7 +188,6 @@ artifacts:
         builder.client.start_build(projectName=name)
 
 
-@pytest.mark.slow
 def test_parameters_become_variables_and_a_missing_one_fails_by_name(builder: Builder) -> None:
     builder.aws.client("ssm").put_parameter(Name="/app/word", Value="parameter", Type="SecureString")
     variable = {"name": "ALSO", "value": "/app/word", "type": "PARAMETER_STORE"}
@@ -200,7 +199,6 @@ def test_parameters_become_variables_and_a_missing_one_fails_by_name(builder: Bu
     assert "/app/none cannot be read: ParameterNotFound" in missing.context("DOWNLOAD_SOURCE")[1]
 
 
-@pytest.mark.slow
 def test_secrets_become_variables(builder: Builder) -> None:
     secret = builder.aws.client("secretsmanager").create_secret(Name="app", SecretString=json.dumps({"user": "secret"}))
     text = spec('echo "$USER_NAME $WHOLE"', env={"secrets-manager": {"USER_NAME": "app:user", "WHOLE": secret["ARN"]}})
@@ -239,7 +237,6 @@ def test_a_failed_test_leaves_its_report(builder: Builder) -> None:
     assert {("CreateReportGroup", 200), ("CreateReport", 200), ("UpdateReport", 200)} <= own
 
 
-@pytest.mark.slow
 def test_what_is_not_there_fails_the_upload(builder: Builder) -> None:
     target = {"type": "S3", "location": BUCKET, "name": "n", "packaging": "ZIP"}
     nothing = builder.run(spec("true", artifacts={"files": ["none.txt"]}), artifacts=target)
@@ -299,7 +296,6 @@ WRONG: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.slow
 def test_a_wrong_buildspec_fails_by_name_before_anything_runs(builder: Builder) -> None:
     name = builder.project("version: 0.2\n")
     ids = [builder.client.start_build(projectName=name, buildspecOverride=t)["build"]["id"] for t in WRONG]
@@ -375,7 +371,6 @@ def test_an_image_that_aws_left_behind_is_warned_of(builder: Builder) -> None:
     assert "WARNING: Privileged mode changes nothing here" in done.everything
 
 
-@pytest.mark.slow
 def test_retries_and_tokens(builder: Builder) -> None:
     name = builder.project(spec("echo $CODEBUILD_BUILD_NUMBER"))
     first = builder.start(name, idempotencyToken="once")

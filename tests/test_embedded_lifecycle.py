@@ -19,6 +19,8 @@ import pytest
 from sagemaker_seed.rehearsal import embedded
 from sagemaker_seed.rehearsal.embedded import ACCOUNT, Call, EmbeddedAws, EmbeddedAwsError
 
+pytestmark = pytest.mark.slow
+
 REGION = "eu-west-1"
 
 
@@ -53,7 +55,6 @@ def gone_within(seconds: float, pid: int) -> bool:
     return False
 
 
-@pytest.mark.slow
 def test_two_side_by_side_share_nothing(aws: EmbeddedAws) -> None:
     with EmbeddedAws(region=REGION) as other:
         assert other.url != aws.url
@@ -74,7 +75,6 @@ def test_it_listens_on_one_address_only(aws: EmbeddedAws) -> None:
     assert not answers(aws.url, "127.0.0.2")
 
 
-@pytest.mark.slow
 def test_nothing_is_left_after_an_exception(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -95,7 +95,6 @@ def test_nothing_is_left_after_an_exception(monkeypatch: pytest.MonkeyPatch, tmp
         running.calls()
 
 
-@pytest.mark.slow
 def test_it_can_be_entered_again() -> None:
     running = EmbeddedAws(region=REGION)
     urls = []
@@ -155,7 +154,6 @@ def test_another_moto_is_refused_by_version(monkeypatch: pytest.MonkeyPatch, tmp
     assert "pip install 'moto[server]==5.2.5'" in str(refusal.value)
 
 
-@pytest.mark.slow
 def test_a_moto_without_a_patched_name_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from moto.s3.models import FakeBucket
     from sagemaker_seed.rehearsal import moto_overlay
@@ -170,7 +168,6 @@ def test_a_moto_without_a_patched_name_is_refused_by_name(monkeypatch: pytest.Mo
     assert "compute_checksum" not in str(refusal.value)
 
 
-@pytest.mark.slow
 def test_a_crash_at_the_start_shows_the_last_lines_of_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "flask").mkdir()
     (tmp_path / "flask" / "__init__.py").write_text("raise RuntimeError('this flask is broken')")
@@ -199,7 +196,6 @@ def servers() -> set[int]:
     return {child.pid for child in children if alive(child.pid) and "rehearsal.server" in " ".join(child.cmdline())}
 
 
-@pytest.mark.slow
 def test_the_log_is_appended_to_and_says_what_was_asked(tmp_path: Path) -> None:
     log = tmp_path / "aws.log"
     log.write_text("before\n")

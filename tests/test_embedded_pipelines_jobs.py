@@ -29,6 +29,8 @@ from pipeline_support import (
 from sagemaker_seed.rehearsal.embedded import EmbeddedAws
 from support import REGION
 
+pytestmark = pytest.mark.slow
+
 # Writes what the job was given to where it is uploaded from.
 TELL = """
 import json, os, sys
@@ -112,7 +114,6 @@ def test_a_processing_job_gets_its_inputs_words_and_environment(lab: Lab, place:
     }
 
 
-@pytest.mark.slow
 def test_a_job_sees_nothing_of_the_servers_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_SECRET_OF_MINE", "secret")
     with EmbeddedAws(region=REGION) as own:
@@ -135,7 +136,6 @@ def test_an_isolated_job_is_not_told_where_aws_is(lab: Lab, place: str) -> None:
     assert "AWS_ACCESS_KEY_ID" not in lab.read(f"{place}/env")
 
 
-@pytest.mark.slow
 def test_a_job_can_call_aws_as_its_account(lab: Lab, place: str) -> None:
     code = (
         "import boto3, sys\n"
@@ -260,7 +260,6 @@ def test_a_success_may_say_something_too(lab: Lab) -> None:
     assert (job["ProcessingJobStatus"], job["ExitMessage"]) == ("Completed", "fine")
 
 
-@pytest.mark.slow
 def test_a_job_that_takes_too_long_is_ended(lab: Lab, tmp_path: Path) -> None:
     begun = time.monotonic()
     ran = lab.run(process("P", "sleep 60", arguments={"StoppingCondition": {"MaxRuntimeInSeconds": 1}}))
@@ -320,7 +319,6 @@ def test_a_link_out_of_the_output_is_not_uploaded(lab: Lab, place: str, tmp_path
     assert lab.keys(place) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -518,7 +516,6 @@ def test_an_empty_program_is_an_error_as_in_the_container(lab: Lab, place: str, 
     assert ran.steps["T"]["FailureReason"].startswith("AlgorithmError: Empty module name: ")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
@@ -577,7 +574,6 @@ def test_a_source_must_be_one_object(lab: Lab, place: str) -> None:
     assert "names 2 objects; expected one tar.gz" in ran.steps["T"]["FailureReason"]
 
 
-@pytest.mark.slow
 def test_a_chosen_folder_keeps_what_the_jobs_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAGEMAKER_SEED_JOBS_FOLDER", str(tmp_path / "jobs"))
     with EmbeddedAws(region=REGION) as own:
