@@ -34,7 +34,6 @@ def tracking(target: dict[str, str], name: str = "p") -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
 def test_a_target_must_be_a_variant_of_an_endpoint(stack: Stack) -> None:
     scaling = stack.client("application-autoscaling")
     stack.endpoint("e")
@@ -61,7 +60,6 @@ def test_a_policy_needs_its_target_and_ends_with_it(stack: Stack) -> None:
     assert scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == []
 
 
-@pytest.mark.slow
 def test_tags_are_of_a_target(stack: Stack, aws: EmbeddedAws) -> None:
     scaling = stack.client("application-autoscaling")
     stack.endpoint("e")

@@ -132,7 +132,6 @@ def test_an_empty_repository_is_cloned_and_its_first_push_makes_the_default_bran
     assert (tmp_path / "again" / "a").read_bytes() == b"1"
 
 
-@pytest.mark.slow
 def test_a_large_push_and_a_shallow_clone(git: Git, url: str, tmp_path: Path) -> None:
     git("clone", "--quiet", url, "work")
     content = os.urandom(3_000_000)  # more than git sends in one piece
@@ -158,7 +157,6 @@ def test_a_compressed_request_is_understood(aws: EmbeddedAws, url: str) -> None:
     assert requested(aws, "POST", path, headers, listing)[0] == 403, "which is not compressed at all"
 
 
-@pytest.mark.slow
 def test_of_pushes_at_once_one_wins_and_nothing_is_lost(code: Any, git: Git, url: str, tmp_path: Path) -> None:
     works = [tmp_path / f"work{number}" for number in range(4)]
     for work in works:
@@ -190,7 +188,6 @@ def test_the_credentials_tell_the_account(aws: EmbeddedAws, git: Git, url: str) 
     assert "not found" in git("clone", url.replace(REGION, "us-east-1"), fails=True).stderr
 
 
-@pytest.mark.slow
 def test_a_role_clones_and_the_event_names_it(aws: EmbeddedAws, git: Git, url: str, tmp_path: Path) -> None:
     aws.client("iam").create_role(RoleName="developer", AssumeRolePolicyDocument=json.dumps(TRUST))
     role = f"arn:aws:iam::{MINE}:role/developer"
@@ -330,7 +327,6 @@ def watched(aws: EmbeddedAws, url: str) -> Callable[[int], list[dict[str, Any]]]
     return take
 
 
-@pytest.mark.slow
 def test_every_change_of_a_reference_is_an_event(
     aws: EmbeddedAws, code: Any, git: Git, url: str, tmp_path: Path
 ) -> None:
@@ -375,7 +371,6 @@ def test_every_change_of_a_reference_is_an_event(
     assert by_api == [("referenceUpdated", "main"), ("referenceCreated", "late"), ("referenceDeleted", "late")]
 
 
-@pytest.mark.slow
 def test_what_changes_nothing_is_no_event(aws: EmbeddedAws, code: Any, git: Git, url: str, tmp_path: Path) -> None:
     events = watched(aws, url)
     git("clone", "--quiet", url, "work")
@@ -395,7 +390,6 @@ NOBODY = "1" * 40
 # --- where they are kept
 
 
-@pytest.mark.slow
 def test_repositories_end_with_the_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with EmbeddedAws(region=REGION) as short:

@@ -104,7 +104,6 @@ def test_answers_need_the_token_of_the_question_and_are_taken_once(delivery: Del
     assert refused(lambda: answer(token))[0] == "ApprovalAlreadyCompletedException"
 
 
-@pytest.mark.slow
 def test_an_approval_tells_its_topic(delivery: Delivery) -> None:
     sns, sqs = delivery.client("sns"), delivery.client("sqs")
     topic = sns.create_topic(Name="approvals")["TopicArn"]
@@ -258,7 +257,6 @@ def test_a_disabled_transition_holds_executions_back(delivery: Delivery) -> None
     assert pipeline.state()["Deploy"]["inboundTransitionState"]["enabled"] is True
 
 
-@pytest.mark.slow
 def test_an_outbound_transition_holds_them_in_front_of_the_next_stage(delivery: Delivery) -> None:
     delivery.put({"note.txt": "x"})
     pipeline = delivery.create(DEPLOY)
@@ -407,7 +405,6 @@ def test_accounts_and_regions_keep_their_pipelines_apart(delivery: Delivery, aws
     assert aws.client("codepipeline", delivery.account, "eu-central-1").list_pipelines()["pipelines"] == []
 
 
-@pytest.mark.slow
 def test_executions_are_listed_newest_first_page_by_page_and_by_stage(delivery: Delivery) -> None:
     pipeline = delivery.create(DEPLOY)
     pipeline.answer(status="Rejected")
@@ -448,7 +445,6 @@ def test_operations_and_filters_that_are_not_there_are_refused_by_name(delivery:
     assert (code, "latestInPipelineExecution" in message) == ("NotImplementedByEmbeddedAws", True)
 
 
-@pytest.mark.slow
 def test_fifty_executions_are_the_limit(delivery: Delivery) -> None:
     pipeline = delivery.create(DEPLOY, executionMode="QUEUED")
     for _ in range(49):

@@ -179,7 +179,7 @@ def test_outputs_are_uploaded_with_their_folders(lab: Lab, place: str) -> None:
     assert lab.keys(place) == [f"{place}/a/b/c", f"{place}/d e", f"{place}/empty"]
 
 
-@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_inputs_are_dealt_among_the_machines(lab: Lab, place: str, count: int) -> None:
     for number in range(5):
         lab.put(f"{place}/in/part-{number}.csv", str(number))

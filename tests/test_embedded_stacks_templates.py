@@ -71,3 +71,10 @@ def test_conditions_are_decided_as_cfn_lint_decides_them(path: Path, region: str
     for name, value in held.items():
         if "AWS::Partition" not in str(document.conditions[name]):  # which cfn-lint takes for anything
             assert not conditions.satisfiable({**held, name: not value}, known), name
+
+
+def test_what_is_done_to_a_document_is_not_in_the_next_one_of_the_same_text() -> None:
+    text = "Resources: {Topic: {Type: AWS::SNS::Topic, Properties: {DisplayName: one}}}"
+    first: Any = parse(text)
+    first.resources["Topic"]["Properties"]["DisplayName"] = "another"
+    assert parse(text).resources["Topic"]["Properties"]["DisplayName"] == "one"

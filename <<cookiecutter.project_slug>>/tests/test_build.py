@@ -105,7 +105,7 @@ def test_a_build_of_three_stages_writes_a_file_for_each(
 
 @pytest.fixture
 def shadowed(repository: Path) -> Path:
-    """A repository whose production stage keeps version 6 and takes the new model as its shadow."""
+    """The repository, whose production stage keeps version 6 and takes the new model as its shadow."""
     file = repository / "prod-config-template.json"
     stage = json.loads(file.read_text())
     if "UpdatePolicy" not in stage["Parameters"]:
@@ -119,10 +119,8 @@ def test_a_stage_may_keep_its_model_and_take_the_new_one_as_its_shadow(
     registry: Stubber,
     environment: dict[str, str],
     shadowed: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(build, "ROOT", shadowed)
     full_build(registry)
     six = PACKAGE_ARN.replace("/7", "/6")
     describe_package(registry, "Approved", arn=six)

@@ -22,6 +22,7 @@ BROKEN = {"ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILE
 SUCCEEDED = {"CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"}
 BEGUN = {"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS"}
 CANCELLED = "cancelled"
+CHANGES = "CloudFormation Stack Status Change"
 
 
 def cloudformation(job: Job) -> Outcome:
@@ -157,7 +158,7 @@ def _settled(job: Job, stack_id: str) -> dict[str, Any]:
         stack: dict[str, Any] = job.client("cloudformation").describe_stacks(StackName=stack_id)["Stacks"][0]
         return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
 
-    stack: dict[str, Any] = job.follow(ended, "CloudFormation Stack Status Change")
+    stack: dict[str, Any] = job.follow(ended, CHANGES)
     if stack["StackStatus"] not in SUCCEEDED:
         cause = _cause(job, stack_id) or stack.get("StackStatusReason") or "no event of the stack says why"
         raise ActionFailed(f"Stack {_name(job)} ended as {stack['StackStatus']}. {cause}")

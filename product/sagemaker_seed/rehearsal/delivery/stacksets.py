@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from .failure import CONFIGURATION, ActionFailed
 from .job import Job, Outcome, as_json
-from .stacks import capabilities, template
+from .stacks import CHANGES, capabilities, template
 
 SERVICE_MANAGED = "SERVICE_MANAGED"
 # An operation ends a little after the last of its stacks, and says nothing of its own.
@@ -238,7 +238,7 @@ def _settled(job: Job, operation: str) -> None:
         ]
         return found if found["Status"] in ENDED else None
 
-    found: dict[str, Any] = job.follow(ended, "CloudFormation Stack Status Change", OPERATION_SECONDS)
+    found: dict[str, Any] = job.follow(ended, CHANGES, OPERATION_SECONDS)
     if found["Status"] == "SUCCEEDED":
         return
     pages = client.get_paginator("list_stack_set_operation_results").paginate(StackSetName=name, OperationId=operation)

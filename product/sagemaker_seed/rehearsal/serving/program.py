@@ -34,6 +34,8 @@ MAX_CONTENT = 6 * 1024 * 1024
 # A word of these in a model's code, and XGBoost is imported with its scikit-learn interface.
 NEEDS_SKLEARN = re.compile(r"sklearn|scikit|joblib|pickle|dask|\bXGB[A-Z]")
 PICKLED = b"\x80"
+# Read while Python starts, or while a library is loaded: by then it was the environment of a process that waits.
+READ_AT_START = ("PYTHON", "LD_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "MALLOC_", "LC_", "LANG", "TZ")
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,6 @@ def _server_error() -> Reply:
         "<p>The server encountered an internal error and was unable to complete your request. Either the server is "
         "overloaded or there is an error in the application.</p>\n",
     )
-
-
-# Read while Python starts, or while a library is loaded: by then it was the environment of a process that waits.
-READ_AT_START = ("PYTHON", "LD_", "OMP_", "GOMP_", "KMP_", "OPENBLAS_", "MKL_", "BLIS_", "MALLOC_", "LC_", "LANG", "TZ")
 
 
 def _import_xgboost_alone() -> None:

@@ -7,7 +7,7 @@ as if it had been started for it (see program.py); where it cannot, it starts it
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import socket
 import sys
 import threading
@@ -64,7 +64,7 @@ class Standby:
                     self._waiting = _Waiting(self._started(theirs.fileno()), ours)
 
     def _started(self, door: int) -> Running:
-        folder = self.workshop.folder(f"standby-{door}-{os.urandom(4).hex()}")
+        folder = self.workshop.folder(f"standby-{secrets.token_hex(4)}")
         environment = {"PATH": container.search_path(), **container.PYTHON, **THREADS}
         machine = Machine("standby", [*COMMAND, "--standby", str(door)], environment, folder, folder / "log")
         return self.workshop.start(machine, [door])
