@@ -112,10 +112,10 @@ class ModelServer:
             server = cls(running, listener.getsockname()[1], folder, logbook)
         try:
             server.check_health(seat)
-        except ServingFailure:
+            standby.prepare()
+        except (ServingFailure, OSError):
             server.stop()
             raise
-        standby.prepare()
         return server
 
     def check_health(self, seat: Seat) -> None:
